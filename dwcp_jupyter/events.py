@@ -1,0 +1,137 @@
+"""Facts about state changes, chained by their hashes.
+
+One event per state change is the audit log, the lineage source, the panels' change feed and the answer to
+"as of" questions at once. An event's body is canonical JSON; its hash covers that body, and the body holds
+the hash of the event before. So a changed, removed or inserted event breaks the chain at its place.
+This module knows the form only; ``store`` keeps the chain.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from dwcp_jupyter import clock, hashing
+
+__all__ = ["GENESIS", "Actor", "Assurance", "ChainBreak", "Event", "find_break", "local_actor"]
+
+GENESIS = "0" * 64
+"""The `previous` of the first event."""
+
+
+class Assurance(StrEnum):
+    """How sure the record is of who acted."""
+
+    ASSERTED = "asserted"
+    """Said by the Python process itself."""
+    AUTHENTICATED = "authenticated"
+    """Proven to the Jupyter server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who acted, and how that is known."""
+
+    name: str
+    assurance: Assurance = Assurance.ASSERTED
+
+
+def local_actor() -> Actor:
+    """Return the operating system's user of this process, as an asserted actor."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without an entry in the user database
+        name = f"uid-{os.getuid()}"
+    return Actor(name=name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One state change.
+
+    Attributes
+    ----------
+    seq : int
+        Position in the chain, from 1, without gaps.
+    kind : str
+        ``<thing>.<past participle>``, e.g. ``"version.registered"``.
+    subject : str
+        What changed, e.g. ``"model:churn@1.0.0"``.
+    payload : mapping
+        The change itself, JSON; enough to rebuild the state.
+    previous : str
+        The hash of the event before; `GENESIS` for the first.
+    """
+
+    seq: int
+    time: datetime
+    kind: str
+    subject: str
+    actor: Actor
+    payload: Mapping[str, Any]
+    previous: str
+
+    def body(self) -> bytes:
+        """Return the canonical JSON that is stored and hashed."""
+        return hashing.canonical_json(
+            {
+                "seq": self.seq,
+                "time": clock.to_text(self.time),
+                "kind": self.kind,
+                "subject": self.subject,
+                "actor": self.actor.name,
+                "assurance": str(self.actor.assurance),
+                "payload": dict(self.payload),
+                "previous": self.previous,
+            }
+        )
+
+    @classmethod
+    def from_body(cls, body: bytes | str) -> Event:
+        """Return the event whose `body` this is."""
+        record = json.loads(body)
+        return cls(
+            seq=record["seq"],
+            time=clock.from_text(record["time"]),
+            kind=record["kind"],
+            subject=record["subject"],
+            actor=Actor(name=record["actor"], assurance=Assurance(record["assurance"])),
+            payload=record["payload"],
+            previous=record["previous"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainBreak:
+    """The first place at which a chain does not hold. It is false in a condition."""
+
+    seq: int
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def find_break(rows: Iterable[tuple[int, bytes, str]]) -> ChainBreak | None:
+    """Return the first break in ``(seq, body, hash)`` rows ordered by `seq`, or None.
+
+    A chain that was cut at its end, or rewritten as a whole, cannot be told from a sound one by its links
+    alone; that takes a head kept elsewhere.
+    """
+    previous, expected_seq = GENESIS, 1
+    for seq, body, recorded in rows:
+        if seq != expected_seq:
+            return ChainBreak(seq=expected_seq, reason=f"event {expected_seq} is missing; the next one is {seq}")
+        if hashing.sha256_bytes(body) != recorded:
+            return ChainBreak(seq=seq, reason=f"event {seq} was changed: its bytes do not match its hash")
+        link = json.loads(body)
+        if link["previous"] != previous or link["seq"] != seq:
+            return ChainBreak(seq=seq, reason=f"event {seq} does not continue event {seq - 1}")
+        previous, expected_seq = recorded, seq + 1
+    return None
