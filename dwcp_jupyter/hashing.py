@@ -37,7 +37,7 @@ def sha256_file(path: Path) -> str:
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return the one JSON text of `value` as UTF-8 bytes.
+    r"""Return the one JSON text of `value` as UTF-8 bytes.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def canonical_json(value: Any) -> bytes:
     Examples
     --------
     >>> canonical_json({"b": 1, "a": "é"})
-    b'{"a":"\\xc3\\xa9","b":1}'
+    b'{"a":"\xc3\xa9","b":1}'
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", errors="strict")

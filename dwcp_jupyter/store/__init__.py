@@ -1,0 +1,47 @@
+"""The three stores of a workspace: metadata (SQL), artifacts (blobs) and frames (Parquet).
+
+`open` finds the workspace and gives `Stores`; each domain takes them, so that all of them write to one place and one
+event chain. Nothing is created before the first write.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dwcp_jupyter.store.artifacts import Artifact, ArtifactStore
+    from dwcp_jupyter.store.frames import FrameRef, FrameStore
+    from dwcp_jupyter.store.metadata import Metadata, Transaction
+    from dwcp_jupyter.store.opening import Stores, as_stores, open  # noqa: A004
+
+__all__ = [
+    "Artifact",
+    "ArtifactStore",
+    "FrameRef",
+    "FrameStore",
+    "Metadata",
+    "Stores",
+    "Transaction",
+    "as_stores",
+    "open",
+]
+
+_HOME = {
+    "Artifact": "artifacts",
+    "ArtifactStore": "artifacts",
+    "FrameRef": "frames",
+    "FrameStore": "frames",
+    "Metadata": "metadata",
+    "Stores": "opening",
+    "Transaction": "metadata",
+    "as_stores": "opening",
+    "open": "opening",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,206 @@
+"""Blobs by what they contain.
+
+A blob lies at ``sha256/ab/cdef…`` under its own sum, on any fsspec file system; equal content is stored once. It is
+written to a temporary name, flushed to the disk and renamed, so that a blob under its sum is whole. Every read checks
+the sum again. A directory is kept as a manifest, a blob that lists its files; the manifest's sum names the directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import uuid
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from dwcp_jupyter import hashing
+from dwcp_jupyter.exceptions import ArtifactNotFoundError, IntegrityError, WorkspaceError
+
+__all__ = ["Artifact", "ArtifactStore"]
+
+_TREE_FORMAT = "dwcp-tree-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A stored blob or directory: its SHA-256 in hex and its size in bytes (of all files, for a directory)."""
+
+    sha256: str
+    size_bytes: int
+
+
+class ArtifactStore:
+    """Content-addressed blobs under `location`, a folder or an fsspec URL.
+
+    Any number of processes may read and write at once. Nothing is ever changed or removed here. The folder is
+    created at the first write.
+    """
+
+    def __init__(self, location: str | os.PathLike[str]) -> None:
+        self._filesystem, self._base = fsspec.core.url_to_fs(os.fspath(location))
+        self._is_local = isinstance(self._filesystem, LocalFileSystem)
+
+    def put_bytes(self, data: bytes) -> Artifact:
+        """Keep `data`."""
+        artifact = Artifact(sha256=hashing.sha256_bytes(data), size_bytes=len(data))
+        if not self.exists(artifact.sha256):
+            self._write(artifact.sha256, data=data)
+        return artifact
+
+    def put_file(self, path: str | os.PathLike[str]) -> Artifact:
+        """Keep the bytes of a regular file."""
+        source = Path(path)
+        if not stat.S_ISREG(source.stat().st_mode):
+            raise ValueError(f"'{source}' is not a regular file, so it cannot be kept. Pass a file.")
+        artifact = Artifact(sha256=hashing.sha256_file(source), size_bytes=source.stat().st_size)
+        if not self.exists(artifact.sha256):
+            self._write(artifact.sha256, source=source)
+        return artifact
+
+    def put_tree(self, directory: str | os.PathLike[str]) -> Artifact:
+        """Keep a directory: every regular file below it, by relative path. Links are refused."""
+        root = Path(directory)
+        files: list[dict[str, str | int]] = []
+        size_bytes = 0
+        for path in sorted(root.rglob("*")):
+            if path.is_symlink():
+                raise ValueError(f"'{path}' is a symbolic link. Replace it by the file that it names.")
+            if path.is_file():
+                blob = self.put_file(path)
+                size_bytes += blob.size_bytes
+                files.append(
+                    {"path": path.relative_to(root).as_posix(), "sha256": blob.sha256, "size_bytes": blob.size_bytes}
+                )
+        manifest = self.put_bytes(hashing.canonical_json({"format": _TREE_FORMAT, "files": files}))
+        return Artifact(sha256=manifest.sha256, size_bytes=size_bytes)
+
+    def read(self, sha256: str) -> bytes:
+        """Return the bytes, checked against their sum.
+
+        Raises
+        ------
+        ArtifactNotFoundError, IntegrityError
+            If there is no such blob, or its bytes were changed.
+        """
+        try:
+            data: bytes = self._filesystem.cat_file(self._path(sha256))
+        except FileNotFoundError as exc:
+            raise ArtifactNotFoundError(
+                f"No artifact {sha256} in '{self._base}'. Restore it from a backup, or register the version again."
+            ) from exc
+        self._check(sha256, hashing.sha256_bytes(data))
+        return data
+
+    def fetch_file(self, sha256: str, destination: str | os.PathLike[str]) -> Path:
+        """Write a blob to the path `destination`, checked; return that path."""
+        target = Path(destination)
+        try:
+            self._filesystem.get_file(self._path(sha256), os.fspath(target))
+        except FileNotFoundError as exc:
+            raise ArtifactNotFoundError(f"No artifact {sha256} in '{self._base}'.") from exc
+        try:
+            self._check(sha256, hashing.sha256_file(target))
+        except IntegrityError:
+            target.unlink()
+            raise
+        return target
+
+    def fetch_tree(self, sha256: str, destination: str | os.PathLike[str]) -> Path:
+        """Write a directory's files below `destination`, checked; return that path."""
+        root = Path(destination)
+        root.mkdir(parents=True, exist_ok=True)
+        for name, blob in self.list_tree(sha256).items():
+            target = root / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.fetch_file(blob.sha256, target)
+        return root
+
+    def list_tree(self, sha256: str) -> dict[str, Artifact]:
+        """Return a directory's files by relative path.
+
+        Raises
+        ------
+        IntegrityError
+            If the blob is no manifest, or names a path outside the directory.
+        """
+        try:
+            manifest = json.loads(self.read(sha256))
+            files = manifest["files"] if manifest["format"] == _TREE_FORMAT else None
+        except (ValueError, KeyError, TypeError) as exc:
+            if isinstance(exc, IntegrityError):
+                raise
+            files = None
+        if files is None:
+            raise IntegrityError(f"Artifact {sha256} is not a directory.", expected=sha256, actual=sha256)
+        for file in files:
+            path = PurePosixPath(file["path"])
+            if path.is_absolute() or ".." in path.parts:
+                raise IntegrityError(
+                    f"Artifact {sha256} names '{path}', outside itself.", expected=sha256, actual=sha256
+                )
+        return {file["path"]: Artifact(sha256=file["sha256"], size_bytes=file["size_bytes"]) for file in files}
+
+    def exists(self, sha256: str) -> bool:
+        """Return whether there is such a blob."""
+        return bool(self._filesystem.exists(self._path(sha256)))
+
+    def _path(self, sha256: str) -> str:
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            raise ValueError(f"'{sha256}' is no SHA-256 in lower-case hex.")
+        return f"{self._base}/sha256/{sha256[:2]}/{sha256[2:]}"
+
+    def _check(self, expected: str, actual: str) -> None:
+        if actual != expected:
+            raise IntegrityError(
+                f"Artifact {expected} in '{self._base}' was changed: its bytes now have the sum {actual}. "
+                "It is not loaded. Restore it from a backup, or register the version again.",
+                expected=expected,
+                actual=actual,
+            )
+
+    def _write(self, sha256: str, *, data: bytes | None = None, source: Path | None = None) -> None:
+        target = self._path(sha256)
+        if not self._is_local:  # object stores show an object only when it is whole
+            if data is not None:
+                self._filesystem.pipe_file(target, data)
+            elif source is not None:
+                self._filesystem.put_file(os.fspath(source), target)
+            return
+        folder = Path(target).parent
+        partial = folder / f".{uuid.uuid4().hex}.partial"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with partial.open("xb") as stream:
+                if data is not None:
+                    stream.write(data)
+                elif source is not None:
+                    with source.open("rb") as original:
+                        shutil.copyfileobj(original, stream, 1 << 20)
+                stream.flush()
+                os.fsync(stream.fileno())
+            self._check(sha256, hashing.sha256_file(partial))
+            partial.chmod(0o444)
+            partial.replace(target)
+            _flush_folder(folder)
+        except OSError as exc:
+            partial.unlink(missing_ok=True)
+            raise WorkspaceError(
+                f"Artifact {sha256[:12]}… cannot be written below '{self._base}': {exc.strerror or exc}. Nothing of it was "
+                "kept. Free space there, or move the workspace by DWCP_HOME."
+            ) from exc
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

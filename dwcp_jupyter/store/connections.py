@@ -1,0 +1,270 @@
+"""How a process gets a connection to the metadata, per database.
+
+Two ways behind one protocol. `LeasedConnections` is for DuckDB: the lease is taken, the file opened, and both are given
+back when the outermost call returns, or a moment later within a burst of calls. `PooledConnections` is for databases
+that several processes may use at once.
+
+A forked child inherits neither: the connection is left alone for ever (its reference count is raised, since a
+destructor would write to the parent's file), the lease is abandoned, and the child starts afresh.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+from sqlalchemy.pool import NullPool
+
+from dwcp_jupyter.exceptions import LeaseTimeoutError
+from dwcp_jupyter.store.lease import Lease
+
+__all__ = ["Connections", "LeasedConnections", "PooledConnections"]
+
+BURST_S = 0.02
+"""Calls that follow each other this closely are a burst."""
+LINGER_S = 0.1
+"""How long a burst keeps the file open after a call when nobody waits; also the slice of time when somebody does."""
+
+
+class Connections(Protocol):
+    """Gives connections; safe for threads and forks, re-entrant within a thread."""
+
+    def connection(self) -> Any:
+        """Return a context manager that yields a `sqlalchemy.Connection`, valid inside it only."""
+
+    def close(self) -> None:
+        """Give back everything held."""
+
+    def after_fork(self) -> None:
+        """Forget what belongs to the parent process."""
+
+
+_live: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for connections in list(_live):
+        connections.after_fork()
+
+
+def _close_all() -> None:
+    for connections in list(_live):
+        connections.close()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_close_all)
+
+
+def _leave_alone(thing: object) -> None:
+    """Make `thing` immortal in this process."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+class LeasedConnections:
+    """Connections to a file that one process at a time may open.
+
+    Parameters
+    ----------
+    url : sqlalchemy.URL
+        SQLAlchemy URL of the file.
+    lock_path : Path
+        Where the lease lies.
+    timeout_s : float
+        Longest wait for the lease, or for another thread, in seconds.
+    """
+
+    def __init__(self, url: sa.URL, *, lock_path: Path, timeout_s: float, connect_args: dict[str, Any]) -> None:
+        self._url = url
+        self._connect_args = connect_args
+        self._lock_path = lock_path
+        self._timeout_s = timeout_s
+        self._start_afresh()
+        _live.add(self)
+
+    def _start_afresh(self) -> None:
+        self._engine = sa.create_engine(self._url, poolclass=NullPool, connect_args=self._connect_args)
+        self._lease = Lease(self._lock_path, timeout_s=self._timeout_s)
+        self._mutex = threading.RLock()
+        self._connection: Connection | None = None
+        self._janitor: threading.Thread | None = None
+        self._depth = 0
+        self._is_burst = False
+        self._acquired_at = self._ended_at = self._close_at = float("-inf")
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Yield the connection under the lease."""
+        self._enter()
+        pid = os.getpid()
+        try:
+            assert self._connection is not None
+            yield self._connection
+        finally:
+            if os.getpid() == pid:
+                self._leave()
+
+    def _enter(self) -> None:
+        if not self._mutex.acquire(timeout=self._timeout_s):
+            raise LeaseTimeoutError(path=str(self._lock_path), holder_pid=os.getpid(), waited_s=self._timeout_s)
+        try:
+            if self._depth == 0:
+                self._is_burst = time.monotonic() - self._ended_at < BURST_S
+                if self._connection is None:
+                    self._open()
+            self._depth += 1
+        except BaseException:
+            self._mutex.release()
+            raise
+
+    def _leave(self) -> None:
+        try:
+            self._depth -= 1
+            if self._depth == 0:
+                self._settle(time.monotonic())
+        finally:
+            self._mutex.release()
+
+    def _settle(self, now: float) -> None:
+        """Give the file back, or keep it for the next call of a burst."""
+        self._ended_at = now
+        if not self._is_burst:
+            self._give_back()
+            return
+        is_wanted = self._lease.is_wanted()
+        if is_wanted and now - self._acquired_at >= LINGER_S:
+            self._give_back()
+            self._ended_at = now  # the burst goes on; it waits for its turn like everybody
+            return
+        self._close_later(now + (BURST_S if is_wanted else LINGER_S))
+
+    def _open(self) -> None:
+        self._lease.acquire()
+        try:
+            self._connection = self._engine.connect()
+        except BaseException:
+            self._lease.release()
+            raise
+        self._acquired_at = time.monotonic()
+
+    def _give_back(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            try:
+                connection.close()
+            finally:
+                self._lease.release()
+
+    def _close_later(self, moment: float) -> None:
+        self._close_at = moment
+        if self._janitor is None:
+            self._janitor = threading.Thread(
+                target=_close_when_idle, args=(weakref.ref(self), LINGER_S), name="dwcp-lease-janitor", daemon=True
+            )
+            self._janitor.start()
+
+    def _close_if_idle(self) -> float:
+        """Close what lingered long enough; return the seconds until the next look, or 0 for nothing left to do."""
+        with self._mutex:
+            left_s = self._close_at - time.monotonic()
+            if self._connection is not None and left_s > 0:
+                return left_s
+            self._janitor = None
+            self._give_back()
+            return 0.0
+
+    def close(self) -> None:
+        """Give back the file and the lease, unless a call of another thread is under way."""
+        if self._mutex.acquire(timeout=1.0):
+            try:
+                if self._depth == 0:
+                    self._give_back()
+            finally:
+                self._mutex.release()
+
+    def after_fork(self) -> None:
+        """Leave the parent's connection and lease alone."""
+        _leave_alone(self._engine)
+        if self._connection is not None:
+            _leave_alone(self._connection)
+            _leave_alone(self._connection.connection)
+        self._lease.abandon()
+        self._start_afresh()
+
+
+def _close_when_idle(owner: weakref.ref[LeasedConnections], wait_s: float) -> None:
+    while wait_s > 0:
+        time.sleep(wait_s)
+        connections = owner()
+        if connections is None:
+            return
+        wait_s = connections._close_if_idle()
+        del connections
+
+
+class PooledConnections:
+    """Connections to a database that several processes may use at once (SQLite in WAL mode, PostgreSQL)."""
+
+    def __init__(self, url: sa.URL, *, timeout_s: float) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._start_afresh()
+        _live.add(self)
+
+    def _start_afresh(self) -> None:
+        is_sqlite = self._url.get_backend_name() == "sqlite"
+        arguments: dict[str, Any] = {"timeout": self._timeout_s, "check_same_thread": False} if is_sqlite else {}
+        self._engine: Engine = sa.create_engine(self._url, connect_args=arguments)
+        if is_sqlite:
+            sa.event.listen(self._engine, "connect", _configure_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_sqlite)
+        self._local = threading.local()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Yield this thread's connection."""
+        current: Connection | None = getattr(self._local, "connection", None)
+        if current is not None:
+            yield current
+            return
+        pid = os.getpid()
+        connection = self._engine.connect()
+        self._local.connection = connection
+        try:
+            yield connection
+        finally:
+            if os.getpid() == pid:
+                self._local.connection = None
+                connection.close()
+
+    def close(self) -> None:
+        """Close the pool's idle connections."""
+        self._engine.dispose()
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections alone."""
+        _leave_alone(self._engine)
+        if (current := getattr(self._local, "connection", None)) is not None:
+            _leave_alone(current)
+        self._start_afresh()
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # a reader that later writes would fail with "database is locked" at once, however long the time-out
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("dwcp_write") else "BEGIN")

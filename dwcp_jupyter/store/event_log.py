@@ -1,0 +1,117 @@
+"""The event chain in the metadata: append, read, check.
+
+The bodies are stored as the bytes that were hashed. `head` holds number and hash of the newest event; whoever
+appends locks that row first, which is what keeps the chain from forking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from dwcp_jupyter import clock, events, hashing
+from dwcp_jupyter.store import schema
+
+__all__ = ["Pending", "append", "find_break", "lock_head", "read", "read_head"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """An event that has no number yet."""
+
+    kind: str
+    subject: str
+    actor: events.Actor
+    payload: Mapping[str, Any]
+
+
+def lock_head(connection: Connection, *, dialect: str) -> None:
+    """Let one writer at a time go on; on DuckDB the lease, on SQLite ``BEGIN IMMEDIATE`` did so already."""
+    if dialect == "postgresql":
+        connection.execute(select(schema.head.c.id).with_for_update())
+
+
+def append(connection: Connection, pending: Sequence[Pending], *, time: datetime) -> int:
+    """Append events to the chain; return the number of the last one."""
+    seq, previous = read_head(connection)
+    rows = []
+    for item in pending:
+        seq += 1
+        event = events.Event(
+            seq=seq,
+            time=time,
+            kind=item.kind,
+            subject=item.subject,
+            actor=item.actor,
+            payload=item.payload,
+            previous=previous,
+        )
+        body = event.body()
+        previous = hashing.sha256_bytes(body)
+        rows.append(
+            {
+                "seq": seq,
+                "kind": item.kind,
+                "subject": item.subject,
+                "time": clock.to_text(time),
+                "body": body.decode(),
+                "hash": previous,
+            }
+        )
+    connection.execute(insert(schema.events), rows)
+    connection.execute(update(schema.head).where(schema.head.c.id == 1).values(seq=seq, hash=previous))
+    return seq
+
+
+def read(
+    connection: Connection, *, after: int = 0, kinds: Sequence[str] | None = None, subject: str | None = None
+) -> list[events.Event]:
+    """Return events in order."""
+    query = select(schema.events.c.body).where(schema.events.c.seq > after).order_by(schema.events.c.seq)
+    if kinds is not None:
+        query = query.where(schema.events.c.kind.in_(list(kinds)))
+    if subject is not None:
+        query = query.where(schema.events.c.subject == subject)
+    return [events.Event.from_body(body) for body in connection.execute(query).scalars()]
+
+
+def read_head(connection: Connection) -> tuple[int, str]:
+    """Return number and hash of the newest event; ``(0, GENESIS)`` before the first."""
+    row = connection.execute(select(schema.head.c.seq, schema.head.c.hash).where(schema.head.c.id == 1)).one()
+    return int(row.seq), str(row.hash)
+
+
+def find_break(connection: Connection, *, checkpoint: tuple[int, str] | None = None) -> events.ChainBreak | None:
+    """Return the first break of the chain, of its columns against their bodies, its head or `checkpoint`; or None."""
+    table = schema.events
+    rows = connection.execute(select(table).order_by(table.c.seq)).all()
+    found = events.find_break((int(row.seq), row.body.encode(), row.hash) for row in rows)
+    if found is not None:
+        return found
+    for row in rows:
+        event = events.Event.from_body(row.body)
+        if (row.kind, row.subject, row.time) != (event.kind, event.subject, clock.to_text(event.time)):
+            return events.ChainBreak(seq=event.seq, reason=f"the columns of event {event.seq} do not match its body")
+    newest = (int(rows[-1].seq), str(rows[-1].hash)) if rows else (0, events.GENESIS)
+    if read_head(connection) != newest:
+        return events.ChainBreak(seq=newest[0] + 1, reason=f"the head does not match the newest event, {newest[0]}")
+    return _compare_with(checkpoint, connection) if checkpoint is not None else None
+
+
+def _compare_with(checkpoint: tuple[int, str], connection: Connection) -> events.ChainBreak | None:
+    seq, expected = checkpoint
+    if seq == 0:
+        return None
+    found = connection.execute(select(schema.events.c.hash).where(schema.events.c.seq == seq)).scalar()
+    if found is None:
+        count = connection.execute(select(func.count()).select_from(schema.events)).scalar()
+        return events.ChainBreak(seq=seq, reason=f"the checkpoint names event {seq}, but the chain ends at {count}")
+    if found != expected:
+        return events.ChainBreak(
+            seq=seq, reason=f"event {seq} is not the one that the checkpoint names: history was rewritten"
+        )
+    return None

@@ -1,0 +1,306 @@
+"""The metadata: transactions that end in events.
+
+A write is one transaction: statements, then the events that say what changed, appended as its last step and chained to
+the head row, which is locked for it. So state and audit trail cannot differ, and the chain cannot fork. Reads take the
+same way in. A workspace that does not exist yet reads as empty and is created by the first write.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Executable
+from sqlalchemy.exc import DBAPIError
+
+from dwcp_jupyter import clock, config
+from dwcp_jupyter.events import Actor, ChainBreak, Event, local_actor
+from dwcp_jupyter.exceptions import LeaseTimeoutError, SettingError, WorkspaceError
+from dwcp_jupyter.store import event_log
+from dwcp_jupyter.store.connections import Connections, LeasedConnections, PooledConnections
+from dwcp_jupyter.store.migrations import migrate
+
+__all__ = ["Metadata", "Transaction"]
+
+
+class Transaction:
+    """One write under way; made by `Metadata.transaction`."""
+
+    def __init__(self, connection: Connection, *, actor: Actor, now: clock.Clock) -> None:
+        self.connection = connection
+        self.actor = actor
+        self.now = now()
+        self._pending: list[event_log.Pending] = []
+
+    def execute(self, statement: Executable, rows: Sequence[dict[str, Any]] | None = None) -> sa.CursorResult[Any]:
+        """Return the result of one statement, for each of `rows` where they are given."""
+        if rows is not None:
+            return self.connection.execute(statement, rows)
+        return self.connection.execute(statement)
+
+    def record(self, kind: str, subject: str, **payload: Any) -> None:
+        """Append an event when the transaction commits."""
+        self._pending.append(event_log.Pending(kind=kind, subject=subject, actor=self.actor, payload=payload))
+
+    def _append_events(self) -> int | None:
+        if not self._pending:
+            return None
+        return event_log.append(self.connection, self._pending, time=self.now)
+
+
+class Metadata:
+    """The metadata of one workspace.
+
+    Safe for threads, processes and forks; transactions nest within a thread (the outermost commits). Close it with
+    `close`, or leave that to the end of the process.
+
+    Parameters
+    ----------
+    root : Path
+        The workspace folder.
+    settings : config.Dwcp
+        `metadata_url` and `lease_timeout_s` are read.
+    now : Clock
+        Stamps events.
+    """
+
+    def __init__(self, root: Path, *, settings: config.Dwcp, now: clock.Clock = clock.utc_now) -> None:
+        self.root = root
+        self.url = _url(root, settings.metadata_url)
+        self.dialect = self.url.get_backend_name()
+        self._timeout_s = settings.lease_timeout_s
+        self._now = now
+        self._local = threading.local()
+        self._connections: Connections | None = None
+        self._checked: object = None
+        self._mutex = threading.Lock()
+
+    @contextmanager
+    def transaction(self, actor: Actor | None = None) -> Iterator[Transaction]:
+        """Yield a transaction; it commits at the end of the block, or rolls everything back on an exception.
+
+        Raises
+        ------
+        LeaseTimeoutError
+            If the metadata stays in use by another process.
+        WorkspaceError
+            If the workspace cannot be written.
+        """
+        outer: Transaction | None = getattr(self._local, "transaction", None)
+        if outer is not None:
+            yield outer
+            return
+        self._create_workspace()
+        with self._open().connection() as opened, _readable(self.url, self._timeout_s):
+            connection = opened.execution_options(dwcp_write=True)
+            self._check_schema(connection)
+            with _transaction(connection):
+                event_log.lock_head(connection, dialect=self.dialect)
+                transaction = Transaction(connection, actor=actor or local_actor(), now=self._now)
+                self._local.transaction = transaction
+                try:
+                    yield transaction
+                    seq = transaction._append_events()
+                finally:
+                    self._local.transaction = None
+            if seq is not None:
+                self._announce(seq)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Yield a connection for reads; inside a transaction of this thread, that transaction's own."""
+        outer: Transaction | None = getattr(self._local, "transaction", None)
+        if outer is not None:
+            yield outer.connection
+        elif not self.exists:
+            with _empty() as connection:
+                yield connection
+        else:
+            with self._open().connection() as opened, _readable(self.url, self._timeout_s):
+                self._check_schema(opened.execution_options(dwcp_write=True))
+                connection = opened.execution_options(dwcp_write=False)
+                if connection.in_transaction():  # a read within a read of this thread
+                    yield connection
+                else:
+                    with _transaction(connection):
+                        yield connection
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever written."""
+        path = _file(self.url)
+        return path is None or path.exists()
+
+    def events(self, *, after: int = 0, kinds: Sequence[str] | None = None, subject: str | None = None) -> list[Event]:
+        """Return the events after number `after` in order, of these kinds and this subject where given."""
+        with self.read() as connection:
+            return event_log.read(connection, after=after, kinds=kinds, subject=subject)
+
+    def head(self) -> tuple[int, str]:
+        """Return number and hash of the newest event; keep it elsewhere to prove later that none was cut off."""
+        with self.read() as connection:
+            return event_log.read_head(connection)
+
+    def verify(self, *, checkpoint: tuple[int, str] | None = None) -> bool | ChainBreak:
+        """Return True if the event chain holds, else its first break.
+
+        Parameters
+        ----------
+        checkpoint : (int, str), optional
+            An earlier `head`, kept outside. Without one, truncation or a rewrite of the whole chain cannot be excluded.
+        """
+        with self.read() as connection:
+            return event_log.find_break(connection, checkpoint=checkpoint) or True
+
+    def close(self) -> None:
+        """Give back connections and lease; the next call opens them again."""
+        if self._connections is not None:
+            self._connections.close()
+
+    def _open(self) -> Connections:
+        with self._mutex:
+            if self._connections is None:
+                self._connections = _connections(self.url, self.root, self._timeout_s)
+            return self._connections
+
+    def _check_schema(self, connection: Connection) -> None:
+        """Migrate, once per file: a workspace may be removed and made anew under our feet."""
+        path = _file(self.url)
+        identity: object = (path.stat().st_dev, path.stat().st_ino) if path is not None and path.exists() else self.url
+        if identity == self._checked or connection.in_transaction():
+            return
+        with _transaction(connection):
+            if self.dialect == "postgresql":
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7232611)")
+            migrate(connection, now=self._now)
+        self._checked = identity
+
+    def _create_workspace(self) -> None:
+        if self.root.is_dir():
+            return
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as exc:
+            raise WorkspaceError(
+                f"The workspace folder '{self.root}' cannot be created: {exc.strerror}. Name another by DWCP_HOME."
+            ) from exc
+        sys.stderr.write(f"dwcp_jupyter: created the workspace {self.root}\n")
+
+    def _announce(self, seq: int) -> None:
+        """Rewrite the sequence file, by which panels learn that something changed."""
+        folder = self.root / "run"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        descriptor = os.open(folder / "sequence", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(descriptor, f"{seq:<20}".encode(), 0)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    """Commit or roll back, but never in a forked child: the transaction is its parent's."""
+    transaction, pid = connection.begin(), os.getpid()
+    try:
+        yield
+    except BaseException:
+        if os.getpid() == pid:
+            transaction.rollback()
+        raise
+    if os.getpid() != pid:
+        raise WorkspaceError(
+            f"This transaction belongs to process {pid}; a forked child cannot commit it. Open one there."
+        )
+    transaction.commit()
+
+
+@contextmanager
+def _readable(url: sa.URL, timeout_s: float) -> Iterator[None]:
+    """Translate what a database says when it is busy, full or damaged."""
+    try:
+        yield
+    except DBAPIError as exc:
+        reason = str(exc.orig).strip().splitlines()[0] if exc.orig is not None and str(exc.orig).strip() else str(exc)
+        lowered = reason.lower()
+        if "database is locked" in lowered:
+            raise LeaseTimeoutError(path=str(_file(url) or url), holder_pid=None, waited_s=timeout_s) from exc
+        if isinstance(exc, sa.exc.IntegrityError):
+            raise
+        if any(sign in lowered for sign in _UNUSABLE):
+            raise WorkspaceError(
+                f"The metadata at '{_file(url) or url}' cannot be used: {reason}. "
+                "Nothing of this change was kept. Free space or mend the file (or restore a copy), then repeat."
+            ) from exc
+        raise
+
+
+_UNUSABLE = ("no space", "disk", "i/o error", "io error", "not a valid duckdb", "not a database", "malformed", "permission",
+             "readonly", "read-only", "corrupt", "file too large")  # fmt: skip
+
+
+@contextmanager
+def _empty() -> Iterator[Connection]:
+    """Yield a workspace with nothing in it, in memory."""
+    engine = sa.create_engine("sqlite://")
+    try:
+        with engine.connect() as connection:
+            migrate(connection, now=clock.utc_now)
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _url(root: Path, setting: str) -> sa.URL:
+    if not setting or setting == "duckdb":
+        return sa.URL.create("duckdb", database=str(root / "metadata.duckdb"))
+    if setting == "sqlite":
+        return sa.URL.create("sqlite", database=str(root / "metadata.sqlite"))
+    try:
+        url = sa.make_url(setting)
+    except sa.exc.ArgumentError as exc:
+        raise SettingError(
+            f"metadata_url='{setting}' is no database URL. Use 'sqlite' or sqlite:///path/file."
+        ) from exc
+    if url.get_backend_name() not in _FACTORIES:
+        raise SettingError(
+            f"metadata_url names '{url.get_backend_name()}'. Metadata can lie in: {', '.join(sorted(_FACTORIES))}."
+        )
+    return url
+
+
+def _file(url: sa.URL) -> Path | None:
+    return Path(url.database) if url.get_backend_name() in {"duckdb", "sqlite"} and url.database else None
+
+
+def _duckdb(url: sa.URL, root: Path, timeout_s: float) -> Connections:
+    if sys.platform == "win32":
+        raise WorkspaceError(
+            "DuckDB metadata need POSIX file locks. On Windows set DWCP_METADATA_URL to a PostgreSQL URL."
+        )
+    return LeasedConnections(
+        url,
+        lock_path=root / "metadata.lock",
+        timeout_s=timeout_s,
+        connect_args={"config": {"threads": 1}},
+    )
+
+
+def _pooled(url: sa.URL, _root: Path, timeout_s: float) -> Connections:
+    return PooledConnections(url, timeout_s=timeout_s)
+
+
+_FACTORIES: dict[str, Callable[[sa.URL, Path, float], Connections]] = {
+    "duckdb": _duckdb,
+    "sqlite": _pooled,
+    "postgresql": _pooled,
+}
+
+
+def _connections(url: sa.URL, root: Path, timeout_s: float) -> Connections:
+    return _FACTORIES[url.get_backend_name()](url, root, timeout_s)

@@ -1,0 +1,63 @@
+"""Bring the tables of an older workspace up to this release.
+
+Migrations are numbered functions, applied once each and in order, in one transaction under the lease. A fresh
+workspace runs them all too; so a migration looks at what is there before it adds a table or a column, and a fresh and a
+migrated workspace end up alike (which a test compares). None drops, renames or tightens a column: DuckDB refuses
+that for tables with an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy.schema import CreateTable
+
+from dwcp_jupyter import clock, events
+from dwcp_jupyter.exceptions import SchemaTooNewError
+from dwcp_jupyter.store import schema
+
+__all__ = ["MIGRATIONS", "migrate"]
+
+
+def _create_tables(connection: Connection) -> None:
+    existing = set(inspect(connection).get_table_names())  # one look for all tables: each costs DuckDB tens of ms
+    for table in schema.METADATA.sorted_tables:
+        if table.name not in existing:
+            connection.execute(CreateTable(table))
+    if connection.execute(select(schema.head.c.id)).first() is None:
+        connection.execute(insert(schema.head).values(id=1, seq=0, hash=events.GENESIS))
+
+
+MIGRATIONS: tuple[tuple[int, Callable[[Connection], None]], ...] = ((1, _create_tables),)
+
+
+def migrate(connection: Connection, *, now: clock.Clock) -> None:
+    """Apply what is missing; the caller holds the write transaction.
+
+    Raises
+    ------
+    SchemaTooNewError
+        If the workspace knows migrations that this release does not.
+    """
+    applied = _applied(connection)
+    newest = max(applied, default=0)
+    if newest > schema.SCHEMA_VERSION:
+        raise SchemaTooNewError(
+            f"The workspace has schema {newest}, this release knows {schema.SCHEMA_VERSION}: it was written by a newer "
+            "dwcp_jupyter. Upgrade with: pip install --upgrade dwcp-jupyter"
+        )
+    for number, step in MIGRATIONS:
+        if number not in applied:
+            step(connection)
+            connection.execute(
+                insert(schema.migrations).values(
+                    number=number, name=step.__name__.lstrip("_"), applied_at=clock.to_text(now())
+                )
+            )
+
+
+def _applied(connection: Connection) -> set[int]:
+    if not inspect(connection).has_table(schema.migrations.name):
+        return set()
+    return set(connection.execute(select(schema.migrations.c.number)).scalars())

@@ -1,0 +1,169 @@
+"""The tables of the metadata, one set for DuckDB, SQLite and PostgreSQL.
+
+What all three can do is all that is used: text, integers, primary and unique keys. Times are ISO text in UTC, which
+sorts; structures are canonical JSON text. There are no foreign keys, list columns or partial indexes, since DuckDB
+cannot change a table that has them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text, UniqueConstraint
+
+from dwcp_jupyter import hashing
+
+__all__ = ["METADATA", "SCHEMA_VERSION", "dump", "load"]
+
+METADATA = MetaData()
+
+migrations = Table(
+    "schema_migrations",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", String, nullable=False),
+    Column("applied_at", String, nullable=False),
+)
+
+events = Table(
+    "events",
+    METADATA,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("time", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("hash", String, nullable=False),
+)
+
+head = Table(
+    "event_head",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String, nullable=False),
+)
+
+models = Table(
+    "models",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("description", Text, nullable=False),
+    Column("task_type", String),
+    Column("tags", Text, nullable=False),
+    Column("custom_metadata", Text, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("updated_at", String, nullable=False),
+)
+
+versions = Table(
+    "versions",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("model_id", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("sort_key", String, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("parent_id", String),
+    Column("changelog", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("author", String),
+    Column("framework", String),
+    Column("framework_version", String),
+    Column("flavor", String),
+    Column("training_dataset", String),
+    Column("training_started_at", String),
+    Column("training_ended_at", String),
+    Column("metrics", Text, nullable=False),
+    Column("hyperparameters", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("custom_metadata", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("signature", Text),
+    Column("git_commit", String),
+    Column("code_sha256", String),
+    Column("run_id", String),
+    Column("sha256", String),
+    Column("size_bytes", BigInteger),
+    Column("created_at", String, nullable=False),
+    Column("created_by", String, nullable=False),
+    Column("sealed_at", String),
+    UniqueConstraint("model_id", "version"),
+)
+
+aliases = Table(
+    "aliases",
+    METADATA,
+    Column("model_id", String, primary_key=True),
+    Column("alias", String, primary_key=True),
+    Column("version_id", String, nullable=False),
+    Column("updated_at", String, nullable=False),
+)
+
+artifact_references = Table(
+    "artifact_references",
+    METADATA,
+    Column("sha256", String, primary_key=True),
+    Column("owner", String, primary_key=True),
+    Column("role", String, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+)
+
+reference_data = Table(
+    "reference_data",
+    METADATA,
+    Column("version_id", String, primary_key=True),
+    Column("sha256", String, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("columns", Text, nullable=False),
+    Column("sensitivity", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("created_at", String, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("config", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("metrics", Text, nullable=False),
+    Column("created_by", String, nullable=False),
+    Column("started_at", String, nullable=False),
+    Column("ended_at", String),
+)
+
+endpoints = Table(
+    "endpoints",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("model_id", String, nullable=False),
+    Column("version_id", String, nullable=False),
+    Column("lifetime", String, nullable=False),
+    Column("owner", String),
+    Column("owner_pid", BigInteger),
+    Column("status", String, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("updated_at", String, nullable=False),
+)
+
+
+def dump(value: Any) -> str:
+    """Return `value` as the canonical JSON text that a column keeps."""
+    return hashing.canonical_json(value).decode()
+
+
+def load(text: str | None) -> Any:
+    """Return what `dump` wrote; None for None."""
+    return None if text is None else json.loads(text)
+
+
+SCHEMA_VERSION = 1
+"""The highest number in `store.migrations`; a workspace above it was written by a newer release."""
