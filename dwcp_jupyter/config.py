@@ -66,6 +66,12 @@ class Dwcp(Configurable):
     max_queue = Int(1024, min=1, help="Most requests that may wait at one endpoint before it answers 429.").tag(
         config=True
     )
+    hang_timeout_s = Float(
+        10.0, min=0.1, help="Silence after which a gateway or replica counts as hung and is replaced, in seconds."
+    ).tag(config=True)
+    drain_timeout_s = Float(
+        30.0, min=0, help="Longest time a process may take to finish what is in flight before it is ended, in seconds."
+    ).tag(config=True)
 
 
 def load(*, environ: Mapping[str, str] | None = None, config: Config | None = None, **overrides: Any) -> Dwcp:
@@ -183,5 +189,5 @@ def _refuse_foreign(root: Path, settings: Dwcp) -> None:
     if owner != os.getuid():
         raise WorkspaceError(
             f"The workspace '{root}' belongs to user id {owner}, not to you ({os.getuid()}): its owner could make you "
-            "load their files. Use your own by DWCP_HOME, or set DWCP_TRUST_FOREIGN_WORKSPACE=true if you trust that user."
+            "load their files. Use your own by DWCP_HOME, or trust that user by DWCP_TRUST_FOREIGN_WORKSPACE=true."
         )
