@@ -190,8 +190,8 @@ class ArtifactStore:
         except OSError as exc:
             partial.unlink(missing_ok=True)
             raise WorkspaceError(
-                f"Artifact {sha256[:12]}… cannot be written below '{self._base}': {exc.strerror or exc}. Nothing of it was "
-                "kept. Free space there, or move the workspace by DWCP_HOME."
+                f"Artifact {sha256[:12]}… cannot be written below '{self._base}': {exc.strerror or exc}. "
+                "Nothing of it was kept. Free space there, or move the workspace by DWCP_HOME."
             ) from exc
         except BaseException:
             partial.unlink(missing_ok=True)

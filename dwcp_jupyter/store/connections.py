@@ -5,7 +5,9 @@ back when the outermost call returns, or a moment later within a burst of calls.
 that several processes may use at once.
 
 A forked child inherits neither: the connection is left alone for ever (its reference count is raised, since a
-destructor would write to the parent's file), the lease is abandoned, and the child starts afresh.
+destructor would write to the parent's file), the lease is abandoned, and the child starts afresh. DuckDB keeps open
+databases in a process-wide cache by their path, from which the child would be given the parent's, stale and without
+its lock, and lose what it writes; so each generation of forks spells the path in another way.
 """
 
 from __future__ import annotations
@@ -89,11 +91,16 @@ class LeasedConnections:
         self._connect_args = connect_args
         self._lock_path = lock_path
         self._timeout_s = timeout_s
+        self._generation = 0
         self._start_afresh()
         _live.add(self)
 
     def _start_afresh(self) -> None:
-        self._engine = sa.create_engine(self._url, poolclass=NullPool, connect_args=self._connect_args)
+        path = Path(self._url.database or "")
+        spelled = "/".join((str(path.parent), *["."] * self._generation, path.name))
+        self._engine = sa.create_engine(
+            self._url.set(database=spelled), poolclass=NullPool, connect_args=self._connect_args
+        )
         self._lease = Lease(self._lock_path, timeout_s=self._timeout_s)
         self._mutex = threading.RLock()
         self._connection: Connection | None = None
@@ -199,6 +206,7 @@ class LeasedConnections:
             _leave_alone(self._connection)
             _leave_alone(self._connection.connection)
         self._lease.abandon()
+        self._generation += 1
         self._start_afresh()
 
 

@@ -71,4 +71,5 @@ def _to_table(frame: Any) -> pa.Table:
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as exc:
-        raise ValueError(f"The data cannot be kept as Parquet: {exc.args[0]}. Give that column one type.") from exc
+        reason = "; ".join(map(str, exc.args))
+        raise ValueError(f"The data cannot be kept as Parquet: {reason}. Give that column one type.") from exc

@@ -97,7 +97,7 @@ class Metadata:
             yield outer
             return
         self._create_workspace()
-        with self._open().connection() as opened, _readable(self.url, self._timeout_s):
+        with _readable(self.url, self._timeout_s), self._open().connection() as opened:
             connection = opened.execution_options(dwcp_write=True)
             self._check_schema(connection)
             with _transaction(connection):
@@ -122,7 +122,7 @@ class Metadata:
             with _empty() as connection:
                 yield connection
         else:
-            with self._open().connection() as opened, _readable(self.url, self._timeout_s):
+            with _readable(self.url, self._timeout_s), self._open().connection() as opened:
                 self._check_schema(opened.execution_options(dwcp_write=True))
                 connection = opened.execution_options(dwcp_write=False)
                 if connection.in_transaction():  # a read within a read of this thread
@@ -156,7 +156,8 @@ class Metadata:
             An earlier `head`, kept outside. Without one, truncation or a rewrite of the whole chain cannot be excluded.
         """
         with self.read() as connection:
-            return event_log.find_break(connection, checkpoint=checkpoint) or True
+            found = event_log.find_break(connection, checkpoint=checkpoint)
+        return True if found is None else found
 
     def close(self) -> None:
         """Give back connections and lease; the next call opens them again."""
@@ -240,8 +241,10 @@ def _readable(url: sa.URL, timeout_s: float) -> Iterator[None]:
         raise
 
 
-_UNUSABLE = ("no space", "disk", "i/o error", "io error", "not a valid duckdb", "not a database", "malformed", "permission",
-             "readonly", "read-only", "corrupt", "file too large")  # fmt: skip
+_UNUSABLE = (
+    *("no space", "disk", "i/o error", "io error", "file too large", "permission", "readonly", "read-only"),
+    *("not a valid duckdb", "not a database", "malformed", "corrupt"),
+)
 
 
 @contextmanager
@@ -282,6 +285,11 @@ def _duckdb(url: sa.URL, root: Path, timeout_s: float) -> Connections:
     if sys.platform == "win32":
         raise WorkspaceError(
             "DuckDB metadata need POSIX file locks. On Windows set DWCP_METADATA_URL to a PostgreSQL URL."
+        )
+    if "?" in str(root):
+        raise WorkspaceError(
+            f"DuckDB cannot keep a file below '{root}': it takes what follows '?' for an option. Rename that folder, "
+            "or set DWCP_METADATA_URL=sqlite."
         )
     return LeasedConnections(
         url,
