@@ -13,21 +13,44 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dwcp_jupyter.supervisor.client import Hold, find, hold, stop
+    from dwcp_jupyter.supervisor.client import Hold, find, hold, status, stop
+    from dwcp_jupyter.supervisor.reports import Answer, Applied, EndpointReport, HoldKind, Status
     from dwcp_jupyter.supervisor.runtime import runtime_dir
     from dwcp_jupyter.supervisor.state import EndpointStatus, Lifetime, ProcessSpec, Spec
 
-__all__ = ["EndpointStatus", "Hold", "Lifetime", "ProcessSpec", "Spec", "find", "hold", "runtime_dir", "stop"]
+__all__ = [
+    "Answer",
+    "Applied",
+    "EndpointReport",
+    "EndpointStatus",
+    "Hold",
+    "HoldKind",
+    "Lifetime",
+    "ProcessSpec",
+    "Spec",
+    "Status",
+    "find",
+    "hold",
+    "runtime_dir",
+    "status",
+    "stop",
+]
 
 _HOMES = {
+    "Answer": "reports",
+    "Applied": "reports",
+    "EndpointReport": "reports",
     "EndpointStatus": "state",
     "Hold": "client",
+    "HoldKind": "reports",
     "Lifetime": "state",
     "ProcessSpec": "state",
     "Spec": "state",
+    "Status": "reports",
     "find": "client",
     "hold": "client",
     "runtime_dir": "runtime",
+    "status": "client",
     "stop": "client",
 }
 
