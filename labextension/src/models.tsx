@@ -1,0 +1,114 @@
+/** The section that lists models; a model unfolds into its versions. */
+
+import { caretDownIcon, caretRightIcon } from '@jupyterlab/ui-components';
+import React from 'react';
+
+import type { Model, Version } from './api';
+import * as format from './format';
+import { Badge, Empty, Metrics } from './parts';
+
+const STAGES = ['production', 'staging', 'development', 'archived'];
+
+export function Models(props: {
+  models: readonly Model[];
+  versions: (model: string) => Promise<readonly Version[]>;
+}): JSX.Element {
+  if (props.models.length === 0) {
+    return (
+      <Empty title="No model is registered yet.">
+        Register one in a notebook: <code>%load_ext dwcp_jupyter</code>, then <code>%%register my-model</code> above the
+        code that trains it.
+      </Empty>
+    );
+  }
+  return (
+    <ul className="dwcp-List" aria-label="Models">
+      {props.models.map(model => (
+        <ModelRow key={model.id} model={model} versions={props.versions} />
+      ))}
+    </ul>
+  );
+}
+
+function ModelRow(props: {
+  model: Model;
+  versions: (model: string) => Promise<readonly Version[]>;
+}): JSX.Element {
+  const { model } = props;
+  const [isOpen, setOpen] = React.useState(false);
+  const listId = `dwcp-versions-${model.id}`;
+  const Caret = isOpen ? caretDownIcon : caretRightIcon;
+  const staged = STAGES.filter(stage => model.stages[stage] !== undefined);
+  return (
+    <li className="dwcp-Row">
+      <button
+        type="button"
+        className="dwcp-Row-head"
+        aria-expanded={isOpen}
+        aria-controls={isOpen ? listId : undefined}
+        onClick={() => setOpen(!isOpen)}
+      >
+        <Caret.react tag="span" className="dwcp-Row-caret" aria-hidden={true} />
+        <span className="dwcp-Row-name" title={model.description || model.name}>
+          {model.name}
+        </span>
+        <span className="dwcp-Row-aside" title={`${format.plural(model.version_count, 'version')}, changed ${format.exactTime(model.updated_at)}`}>
+          {model.latest ?? 'no version'}
+        </span>
+      </button>
+      <div className="dwcp-Row-body">
+        <div className="dwcp-Badges">
+          {staged.map(stage => (
+            <Badge key={stage} kind={stage} label={stage} value={model.stages[stage]!} />
+          ))}
+          {Object.entries(model.aliases).map(([alias, version]) => (
+            <Badge key={alias} kind="alias" label={`@${alias}`} value={version} />
+          ))}
+        </div>
+        <Metrics metrics={model.metrics} most={3} />
+        {isOpen ? <Versions id={listId} model={model} load={props.versions} /> : null}
+      </div>
+    </li>
+  );
+}
+
+function Versions(props: {
+  id: string;
+  model: Model;
+  load: (model: string) => Promise<readonly Version[]>;
+}): JSX.Element {
+  const { model, load } = props;
+  const [found, setFound] = React.useState<readonly Version[] | string | null>(null);
+  React.useEffect(() => {
+    let isCurrent = true;
+    load(model.name).then(
+      versions => isCurrent && setFound(versions),
+      (error: unknown) => isCurrent && setFound(error instanceof Error ? error.message : String(error))
+    );
+    return () => {
+      isCurrent = false;
+    };
+  }, [load, model]);
+  if (typeof found === 'string') {
+    return <p className="dwcp-Problem" role="alert">{found}</p>;
+  }
+  return (
+    <ul id={props.id} className="dwcp-Versions" aria-label={`Versions of ${model.name}`} aria-busy={found === null}>
+      {(found ?? []).map(version => (
+        <li key={version.id} className="dwcp-Version">
+          <div className="dwcp-Version-head">
+            <span className="dwcp-Version-number">{version.version}</span>
+            <Badge kind={version.is_draft ? 'draft' : version.stage} label={version.is_draft ? 'draft' : version.stage} />
+            {version.created_at === null ? null : (
+              <time className="dwcp-Row-aside" dateTime={version.created_at} title={format.exactTime(version.created_at)}>
+                {format.ago(version.created_at)}
+              </time>
+            )}
+          </div>
+          {version.changelog ? <div className="dwcp-Version-note">{version.changelog}</div> : null}
+          <Metrics metrics={version.metrics} most={6} />
+        </li>
+      ))}
+    </ul>
+  );
+}

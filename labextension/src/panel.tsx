@@ -1,0 +1,130 @@
+/**
+ * The side panel: which workspace, then models and endpoints.
+ *
+ * It draws what a `Watcher` found and asks nothing itself.
+ */
+
+import { ReactWidget, refreshIcon, SidePanel, ToolbarButton } from '@jupyterlab/ui-components';
+import type { Message } from '@lumino/messaging';
+import React from 'react';
+
+import type { Workspace } from './api';
+import { Endpoints } from './endpoints';
+import { dwcpIcon } from './icon';
+import { Models } from './models';
+import type { Obstacle, Snapshot, Watcher } from './watcher';
+
+export class DwcpPanel extends SidePanel {
+  constructor(private readonly watcher: Watcher) {
+    super();
+    this.id = 'dwcp-panel';
+    this.addClass('dwcp-Panel');
+    this.title.icon = dwcpIcon;
+    this.title.caption = 'Models and endpoints';
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', 'Models and endpoints');
+    this.header.addWidget(new Section(watcher, drawHeader));
+    this.toolbar.node.setAttribute('aria-label', 'Models and endpoints');
+    this.toolbar.addItem('workspace', new Section(watcher, snapshot => this.drawWorkspace(snapshot)));
+    this.toolbar.addItem(
+      'refresh',
+      new ToolbarButton({ icon: refreshIcon, tooltip: 'Refresh models and endpoints', onClick: () => void watcher.refresh() })
+    );
+    this.addSection('Models', snapshot => snapshot.models?.length, snapshot => this.drawModels(snapshot));
+    this.addSection('Endpoints', snapshot => snapshot.endpoints?.length, drawEndpoints);
+  }
+
+  override dispose(): void {
+    this.watcher.dispose();
+    super.dispose();
+  }
+
+  protected override onAfterShow(message: Message): void {
+    super.onAfterShow(message);
+    this.watcher.start();
+  }
+
+  private addSection(label: string, count: (snapshot: Snapshot) => number | undefined, draw: Draw): void {
+    const section = new Section(this.watcher, draw);
+    section.addClass('dwcp-Section');
+    section.title.label = label;
+    this.watcher.changed.connect((_, snapshot) => {
+      const found = count(snapshot);
+      section.title.label = found ? `${label} (${found})` : label;
+    });
+    this.addWidget(section);
+  }
+
+  private drawModels({ models }: Snapshot): JSX.Element {
+    return models === null ? <></> : <Models models={models} versions={this.versions} />;
+  }
+
+  private drawWorkspace({ status }: Snapshot): JSX.Element {
+    if (status === null) {
+      return <></>;
+    }
+    const others = status.workspaces;
+    if (others.length < 2) {
+      return (
+        <span className="dwcp-Workspace" title={`Workspace ${status.workspace.path}`}>
+          {nameOf(status.workspace)}
+        </span>
+      );
+    }
+    return (
+      <select
+        className="dwcp-Workspace"
+        aria-label="Workspace"
+        value={status.workspace.id}
+        onChange={event => this.watcher.select(event.target.value)}
+      >
+        {others.map(workspace => (
+          <option key={workspace.id} value={workspace.id}>
+            {nameOf(workspace)}
+          </option>
+        ))}
+      </select>
+    );
+  }
+
+  private readonly versions = (model: string) => this.watcher.versions(model);
+}
+
+type Draw = (snapshot: Snapshot) => JSX.Element;
+
+class Section extends ReactWidget {
+  constructor(
+    private readonly watcher: Watcher,
+    private readonly draw: Draw
+  ) {
+    super();
+    watcher.changed.connect(() => this.update());
+  }
+
+  protected override render(): JSX.Element {
+    return this.draw(this.watcher.snapshot);
+  }
+}
+
+function drawEndpoints({ endpoints }: Snapshot): JSX.Element {
+  return endpoints === null ? <></> : <Endpoints endpoints={endpoints} />;
+}
+
+function drawHeader({ obstacle }: Snapshot): JSX.Element {
+  return obstacle === null ? <></> : <ObstacleNote obstacle={obstacle} />;
+}
+
+function ObstacleNote({ obstacle }: { obstacle: Obstacle }): JSX.Element {
+  return (
+    <div className="dwcp-Obstacle" role="alert">
+      <p className="dwcp-Obstacle-title">{obstacle.title}</p>
+      <p>{obstacle.remedy}</p>
+    </div>
+  );
+}
+
+/** A workspace is called by the folder that it lies in. */
+function nameOf(workspace: Workspace): string {
+  const folders = workspace.path.split('/').filter(part => part !== '' && part !== '.dwcp' && part !== '.');
+  return folders.at(-1) ?? 'Workspace of the root folder';
+}

@@ -1,0 +1,44 @@
+/** Small pieces that both sections draw. */
+
+import React from 'react';
+
+import * as format from './format';
+
+/** A rounded label, such as a stage with the version in it. */
+export function Badge(props: { kind: string; label: string; value?: string }): JSX.Element {
+  return (
+    <span className={`dwcp-Badge dwcp-mod-${props.kind}`}>
+      {props.label}
+      {props.value === undefined ? null : <span className="dwcp-Badge-value"> {props.value}</span>}
+    </span>
+  );
+}
+
+/** The first metrics by name; the title holds all. */
+export function Metrics(props: { metrics: Readonly<Record<string, number>>; most: number }): JSX.Element | null {
+  const entries = Object.entries(props.metrics);
+  if (entries.length === 0) {
+    return null;
+  }
+  return (
+    <dl className="dwcp-Metrics" title={entries.map(([name, value]) => `${name} ${value}`).join('\n')}>
+      {entries.slice(0, props.most).map(([name, value]) => (
+        <div key={name} className="dwcp-Metric">
+          <dt>{name}</dt>
+          <dd>{format.metric(value)}</dd>
+        </div>
+      ))}
+      {entries.length > props.most ? <div className="dwcp-Metric">+{entries.length - props.most}</div> : null}
+    </dl>
+  );
+}
+
+/** What a section says when it has nothing to list. */
+export function Empty(props: React.PropsWithChildren<{ title: string }>): JSX.Element {
+  return (
+    <div className="dwcp-Empty">
+      <p className="dwcp-Empty-title">{props.title}</p>
+      <p>{props.children}</p>
+    </div>
+  );
+}
