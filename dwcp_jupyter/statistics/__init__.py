@@ -1,0 +1,63 @@
+"""Statistics as pure functions on arrays.
+
+Each has its reference, a defined answer for empty, constant and missing input, and a test against an independent
+source. Nothing here knows models, stores or Jupyter. Missing values (NaN) are left out; where nothing remains, the
+answer is NaN, never an error: callers that need enough rows say so themselves (see `detectable_ks`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dwcp_jupyter.statistics.divergence import jensen_shannon, psi, wasserstein
+    from dwcp_jupyter.statistics.effects import cramers_v, detectable_ks, mean_difference, wilson_interval
+    from dwcp_jupyter.statistics.histograms import bin_counts, category_counts, quantile_edges, sturges_edges
+    from dwcp_jupyter.statistics.multiplicity import benjamini_hochberg
+    from dwcp_jupyter.statistics.two_sample import TestResult, chi_square, ks_p_value, ks_two_sample
+
+__all__ = [
+    "TestResult",
+    "benjamini_hochberg",
+    "bin_counts",
+    "category_counts",
+    "chi_square",
+    "cramers_v",
+    "detectable_ks",
+    "jensen_shannon",
+    "ks_p_value",
+    "ks_two_sample",
+    "mean_difference",
+    "psi",
+    "quantile_edges",
+    "sturges_edges",
+    "wasserstein",
+    "wilson_interval",
+]
+
+_HOME = {
+    "TestResult": "two_sample",
+    "benjamini_hochberg": "multiplicity",
+    "bin_counts": "histograms",
+    "category_counts": "histograms",
+    "chi_square": "two_sample",
+    "cramers_v": "effects",
+    "detectable_ks": "effects",
+    "jensen_shannon": "divergence",
+    "ks_p_value": "two_sample",
+    "ks_two_sample": "two_sample",
+    "mean_difference": "effects",
+    "psi": "divergence",
+    "quantile_edges": "histograms",
+    "sturges_edges": "histograms",
+    "wasserstein": "divergence",
+    "wilson_interval": "effects",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
