@@ -7,7 +7,6 @@ compares both. It knows the parts of JSON Schema that the document uses and refu
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,9 @@ from dwcp_jupyter.server.openapi import load_document
 
 __all__ = ["main", "render"]
 
-_HEAD = "// Made from dwcp_jupyter/server/openapi.yaml by `python -m dwcp_jupyter.server.typescript`; not to be edited.\n"
+_HEAD = (
+    "// Made from dwcp_jupyter/server/openapi.yaml by `python -m dwcp_jupyter.server.typescript`; not to be edited.\n"
+)
 _SCALARS = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 
 
@@ -49,16 +50,20 @@ def _expression(schema: Mapping[str, Any]) -> str:
     if "oneOf" in schema:
         return " | ".join(_expression(choice) for choice in schema["oneOf"])
     if "enum" in schema:
-        return " | ".join(json.dumps(value).replace('"', "'") for value in schema["enum"])
+        return " | ".join(f"'{value}'" for value in schema["enum"])
     kind = schema["type"]
-    if isinstance(kind, list):
-        return " | ".join(_SCALARS[choice] for choice in kind)
     if kind == "array":
         return f"readonly {_expression(schema['items'])}[]"
-    if kind == "object":
-        values = schema["additionalProperties"]
-        return f"Readonly<Record<string, {'unknown' if values is True else _expression(values)}>>"
-    return _SCALARS[kind]
+    return _record(schema) if kind == "object" else _scalar(kind)
+
+
+def _record(schema: Mapping[str, Any]) -> str:
+    values = schema["additionalProperties"]
+    return f"Readonly<Record<string, {'unknown' if values is True else _expression(values)}>>"
+
+
+def _scalar(kind: str | list[str]) -> str:
+    return " | ".join(_SCALARS[choice] for choice in ([kind] if isinstance(kind, str) else kind))
 
 
 def main(arguments: list[str]) -> int:

@@ -75,8 +75,6 @@ export interface Model {
   readonly version_count: number;
   /** Its highest version. */
   readonly latest: string | null;
-  /** The stage of that one. */
-  readonly latest_stage: string | null;
   /** The highest version in each stage that has one. */
   readonly stages: Readonly<Record<string, string>>;
   /** Alias to version. */
