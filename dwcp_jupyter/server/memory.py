@@ -7,6 +7,7 @@ again only when somebody deploys there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -57,4 +58,5 @@ class Memory:
             temporary.write_text(json.dumps(content), encoding="utf-8")
             temporary.replace(self._path)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
