@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dwcp_jupyter import store, supervisor
 from pytest_jupyter.jupyter_server import *  # noqa: F403
 from tornado.httpclient import HTTPResponse
 
+from dwcp_jupyter import store, supervisor
 from tests.server.echo_gateway import deploy_echo
 from tests.supervisor.workspaces import eventually
 

@@ -15,6 +15,7 @@ import uuid
 from pathlib import Path
 
 import sqlalchemy as sa
+
 from dwcp_jupyter import clock, store
 from dwcp_jupyter.serving.tokens import ensure_token, read_token
 from dwcp_jupyter.store import schema
@@ -30,9 +31,17 @@ def deploy_echo(stores: store.Stores, name: str, *, lifetime: str = "server", de
     }
     now = clock.to_text(clock.utc_now())
     row = {
-        **{"id": uuid.uuid4().hex, "name": name, "model_id": "m", "version_id": "v", "lifetime": lifetime},
-        **{"owner": None, "owner_pid": None, "status": "starting", "spec": schema.dump(spec)},
-        **{"created_at": now, "updated_at": now},
+        "id": uuid.uuid4().hex,
+        "name": name,
+        "model_id": "m",
+        "version_id": "v",
+        "lifetime": lifetime,
+        "owner": None,
+        "owner_pid": None,
+        "status": "starting",
+        "spec": schema.dump(spec),
+        "created_at": now,
+        "updated_at": now,
     }
     with stores.metadata.transaction() as transaction:
         transaction.execute(sa.insert(schema.endpoints), [row])
@@ -82,7 +91,7 @@ async def _serve(root: Path) -> None:
     loop, channel, ended = asyncio.get_running_loop(), Channel.from_environ(), asyncio.Event()
     token = read_token(root)
     channel.listen(
-        on_state=lambda sequence: channel.applied(sequence),
+        on_state=channel.applied,
         on_ask=lambda _message: {},
         on_drain=ended.set,
         on_lost=lambda: None,

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+
 from dwcp_jupyter.server import gateway_client
 from dwcp_jupyter.server.gateway_client import GatewayClient
 from dwcp_jupyter.server.statuses import GatewayDownError

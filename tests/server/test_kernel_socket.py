@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from dwcp_jupyter.exceptions import WorkspaceError
 from dwcp_jupyter.server.kernel_socket import KernelSocket
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from dwcp_jupyter.server.memory import Memory
 
 ROOT, OTHER = Path("/srv/one"), Path("/srv/two")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
+
 from dwcp_jupyter import exceptions
 from dwcp_jupyter.exceptions import DwcpError
 from dwcp_jupyter.server import statuses

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from dwcp_jupyter.server import typescript
 from dwcp_jupyter.server.openapi import load_document
 
