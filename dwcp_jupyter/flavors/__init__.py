@@ -1,0 +1,72 @@
+"""Models of several frameworks, kept in safe formats and run alike.
+
+A model becomes a package folder (`save_model`), and comes back as a `LoadedModel` that checks its input by the
+signature (`load_model`). Foreign files are kept as they are (`adopt_file`). What could run code when it is loaded needs the
+loader's decision (`Trust`). Frameworks are imported when a model of theirs is met.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dwcp_jupyter.flavors.compile import Compilation, compile_onnx
+    from dwcp_jupyter.flavors.frameworks import Framework
+    from dwcp_jupyter.flavors.loaded import LoadedModel
+    from dwcp_jupyter.flavors.package import PackageInfo, read_example, read_package
+    from dwcp_jupyter.flavors.protocol import Flavor, Prediction, flavor_of
+    from dwcp_jupyter.flavors.saving import adopt_file, load_model, save_model
+    from dwcp_jupyter.flavors.signature import Column, ColumnType, Signature
+    from dwcp_jupyter.flavors.trust import Trust, TrustDecision, decide_trust
+
+__all__ = [
+    "Column",
+    "ColumnType",
+    "Compilation",
+    "Flavor",
+    "Framework",
+    "LoadedModel",
+    "PackageInfo",
+    "Prediction",
+    "Signature",
+    "Trust",
+    "TrustDecision",
+    "adopt_file",
+    "compile_onnx",
+    "decide_trust",
+    "flavor_of",
+    "load_model",
+    "read_example",
+    "read_package",
+    "save_model",
+]
+
+_HOME = {
+    "Column": "signature",
+    "ColumnType": "signature",
+    "Compilation": "compile",
+    "Flavor": "protocol",
+    "Framework": "frameworks",
+    "LoadedModel": "loaded",
+    "PackageInfo": "package",
+    "Prediction": "protocol",
+    "Signature": "signature",
+    "Trust": "trust",
+    "TrustDecision": "trust",
+    "adopt_file": "saving",
+    "compile_onnx": "compile",
+    "decide_trust": "trust",
+    "flavor_of": "protocol",
+    "load_model": "saving",
+    "read_example": "package",
+    "read_package": "package",
+    "save_model": "saving",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

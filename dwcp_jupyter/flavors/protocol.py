@@ -1,0 +1,146 @@
+"""What a flavor is, and which one a model has.
+
+A flavor is one module per framework with one object that satisfies `Flavor`. It is found by the module in which the
+model's class, or one of its bases, was defined: so no framework is imported to ask. Other packages add flavors by entry
+points of the group ``dwcp_jupyter.flavors``, named by the top-level module of the classes they keep.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from dwcp_jupyter.exceptions import FlavorError
+from dwcp_jupyter.flavors.frameworks import Framework
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from dwcp_jupyter.flavors.package import PackageInfo
+    from dwcp_jupyter.flavors.signature import Signature
+
+__all__ = ["GROUP", "Flavor", "ModelFacts", "Prediction", "flavor_for_file", "flavor_named", "flavor_of"]
+
+GROUP = "dwcp_jupyter.flavors"
+_BUILT_IN = {
+    "sklearn": "dwcp_jupyter.flavors.sklearn",
+    "xgboost": "dwcp_jupyter.flavors.xgboost",
+    "onnx": "dwcp_jupyter.flavors.onnx",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a model answers.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Labels or numbers.
+    probabilities : ndarray of shape (n_samples, n_classes), or None
+        Where the model has them; columns in the order of `classes`.
+    """
+
+    values: np.ndarray[Any, Any]
+    probabilities: np.ndarray[Any, Any] | None = None
+    classes: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What a model says of itself: its task, classes, input names and what its flavor needs to read it again."""
+
+    framework_version: str | None
+    task: str | None = None
+    classes: tuple[Any, ...] | None = None
+    input_names: tuple[str, ...] | None = None
+    signature: Signature | None = None
+    packages: Mapping[str, str] = field(default_factory=dict)
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Flavor(Protocol):
+    """Keeps and runs the models of one framework.
+
+    `save` and `load` are inverse: what comes back predicts the same. Neither keeps state; all are safe for threads.
+    """
+
+    name: str
+    framework: Framework
+    extensions: Mapping[str, str]
+    """Endings of foreign files that it can read, with their formats."""
+
+    def describe(self, model: Any) -> ModelFacts:
+        """Return what a fitted model says of itself."""
+
+    def save(self, model: Any, folder: Path) -> tuple[str, str]:
+        """Write the model into `folder`; return its file's name and format."""
+
+    def load(self, path: Path, info: PackageInfo) -> Any:
+        """Return the model in a file whose trust was decided."""
+
+    def predict(self, model: Any, frame: pd.DataFrame, info: PackageInfo) -> Prediction:
+        """Return the model's answer to rows that fit its signature."""
+
+
+def flavor_named(name: str) -> Flavor:
+    """Return a flavor by its name.
+
+    Raises
+    ------
+    FlavorError
+        If none is installed under it.
+    """
+    if name in _BUILT_IN:
+        return cast("Flavor", importlib.import_module(_BUILT_IN[name]).FLAVOR)
+    for entry in metadata.entry_points(group=GROUP, name=name):
+        return cast("Flavor", entry.load())
+    known = sorted({*_BUILT_IN, *(entry.name for entry in metadata.entry_points(group=GROUP))})
+    raise FlavorError(f"No flavor '{name}' is installed. Installed: {', '.join(known)}.")
+
+
+def flavor_of(model: Any) -> Flavor:
+    """Return the flavor that keeps `model`.
+
+    Raises
+    ------
+    FlavorError
+        If none does.
+    """
+    names = {*_BUILT_IN, *(entry.name for entry in metadata.entry_points(group=GROUP))}
+    for cls in type(model).__mro__:
+        module = cls.__module__.partition(".")[0]
+        if module in names:
+            return flavor_named(module)
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    raise FlavorError(
+        f"No flavor keeps models of type '{kind}'. Kept are models of: {', '.join(sorted(names))}. "
+        "Pass the fitted model itself."
+    )
+
+
+def flavor_for_file(path: Path, framework: Framework | None) -> tuple[Flavor, str]:
+    """Return the flavor and the format of a foreign file, by its ending and the framework named.
+
+    Raises
+    ------
+    FlavorError
+        If no flavor reads such a file.
+    """
+    ending = path.suffix.lower()
+    for name in _BUILT_IN:
+        if framework is not None and name != framework:
+            continue
+        flavor = flavor_named(name)
+        if ending in flavor.extensions:
+            return flavor, flavor.extensions[ending]
+    what = f" as a model of {framework}" if framework is not None else ""
+    raise FlavorError(
+        f"'{path}' cannot be kept{what}: no flavor reads files ending in '{ending}'. Readable are .skops, .pkl, "
+        ".joblib (sklearn), .ubj, .json (xgboost) and .onnx; or pass the fitted model itself."
+    )

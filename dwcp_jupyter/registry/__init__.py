@@ -1,0 +1,49 @@
+"""Models by name and semantic version: immutable, staged, and found again.
+
+`ModelRegistry` registers and promotes; its results are plain values. Everything is loaded when first touched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dwcp_jupyter.flavors import Framework
+    from dwcp_jupyter.registry.model_registry import ModelRegistry
+    from dwcp_jupyter.registry.stages import Stage
+    from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
+    from dwcp_jupyter.registry.versioning import Bump, SemanticVersion
+
+__all__ = [
+    "Bump",
+    "Framework",
+    "Model",
+    "ModelList",
+    "ModelMetadata",
+    "ModelRegistry",
+    "ModelVersion",
+    "SemanticVersion",
+    "Stage",
+    "VersionList",
+]
+
+_HOME = {
+    "Bump": "dwcp_jupyter.registry.versioning",
+    "Framework": "dwcp_jupyter.flavors",
+    "Model": "dwcp_jupyter.registry.values",
+    "ModelList": "dwcp_jupyter.registry.values",
+    "ModelMetadata": "dwcp_jupyter.registry.values",
+    "ModelRegistry": "dwcp_jupyter.registry.model_registry",
+    "ModelVersion": "dwcp_jupyter.registry.values",
+    "SemanticVersion": "dwcp_jupyter.registry.versioning",
+    "Stage": "dwcp_jupyter.registry.stages",
+    "VersionList": "dwcp_jupyter.registry.values",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(_HOME[name]), name)

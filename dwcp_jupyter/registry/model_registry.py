@@ -1,0 +1,371 @@
+"""The registry's operations.
+
+Each changes the database in one transaction that ends in an event rich enough to rebuild the state of any moment.
+Heavy work (saving a model, hashing its files) is done before the transaction opens, so that the metadata is in use for
+milliseconds only; an artifact whose transaction fails is left unreferenced and harmless.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+
+from dwcp_jupyter import clock, flavors, store
+from dwcp_jupyter.events import Actor
+from dwcp_jupyter.exceptions import ApprovalError, ModelNotFoundError, TransitionError, did_you_mean
+from dwcp_jupyter.registry import registration, resolution, rows
+from dwcp_jupyter.registry.names import check_alias
+from dwcp_jupyter.registry.stages import Stage, check_transition, stage_of
+from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
+from dwcp_jupyter.registry.versioning import Bump
+from dwcp_jupyter.store import schema
+
+__all__ = ["ModelRegistry"]
+
+_UPDATABLE = ("description", "tags", "custom_metadata")
+_FILTERS = ("name", "stage", "tag", "framework")
+
+
+class ModelRegistry:
+    """The models of one workspace.
+
+    Safe for threads and processes; every call is atomic.
+
+    Parameters
+    ----------
+    storage : Stores or path, optional
+        The workspace; without it the one found from the working directory.
+    actor : Actor, optional
+        Who acts; by default the operating system's user, asserted.
+    new_id : callable, optional
+        Makes ids of 32 hexadecimal characters.
+    """
+
+    def __init__(
+        self,
+        storage: store.Stores | str | os.PathLike[str] | None = None,
+        *,
+        actor: Actor | None = None,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self._stores = store.as_stores(storage)
+        self._actor = actor
+        self._new_id = new_id
+
+    def register_model(
+        self,
+        metadata: ModelMetadata,
+        model: Any = None,
+        artifact_path: str | os.PathLike[str] | None = None,
+        signature: flavors.Signature | None = None,
+        input_example: Any = None,
+        *,
+        bump: Bump | str = Bump.MINOR,
+        trust: flavors.Trust | str | None = None,
+        reference_data: Any = None,
+    ) -> ModelVersion:
+        """Return the new version, registered in the development stage.
+
+        Parameters
+        ----------
+        metadata : ModelMetadata
+            Name, version and everything said of it.
+        model : object, optional
+            A fitted model, kept in its flavor's safe format.
+        artifact_path : path, optional
+            A model file or package folder, kept as it is. Without `model` and `artifact_path` the version is a draft.
+        signature, input_example : optional
+            Inferred from the model and the example where they are not given.
+        bump : Bump
+            What grows when `metadata` names no version.
+        trust : Trust or str, optional
+            The decision to load an unsafe `artifact_path`; see `flavors.decide_trust`.
+        reference_data : pandas.DataFrame or pyarrow.Table, optional
+            Training data to keep with the version, against which drift is measured; see `set_reference_data`.
+
+        Raises
+        ------
+        VersionExistsError
+            If the version is there already.
+        InvalidNameError, InvalidVersionError, FlavorError, SignatureError, UntrustedArtifactError
+            If something of it cannot be kept. Nothing is registered then.
+        """
+        plan = registration.prepare(metadata, bump=bump)
+        with tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
+            package = registration.package(
+                Path(folder) / "package",
+                model=model,
+                artifact_path=artifact_path,
+                framework=metadata.framework,
+                signature=signature,
+                input_example=input_example,
+                trust=trust,
+            )
+            kept = registration.keep(self._stores, package, code=metadata.code, reference=reference_data)
+        return registration.commit(self._stores, plan, kept, actor=self._actor, new_id=self._new_id)
+
+    def create_version(self, model_id: str, version: str, changelog: str = "") -> ModelVersion:
+        """Return a new draft of an existing model; `store_model_artifact` completes it."""
+        with self._stores.metadata.read() as connection:
+            name = resolution.model_row(connection, model_id.partition("@")[0]).name
+        return self.register_model(ModelMetadata(name=name, version=version, changelog=changelog))
+
+    def store_model_artifact(
+        self, model_id: str, artifact_path: str | os.PathLike[str], *, trust: flavors.Trust | str | None = None
+    ) -> ModelVersion:
+        """Return the draft `model_id`, completed by its model file. A version is completed once.
+
+        Raises
+        ------
+        VersionExistsError
+            If it has an artifact already.
+        """
+        draft = self.get_model(model_id)
+        with tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
+            package = registration.package(
+                Path(folder) / "package", artifact_path=artifact_path, framework=draft.framework, trust=trust
+            )
+            kept = registration.keep(self._stores, package, code=None)
+        return registration.seal(self._stores, draft, kept, actor=self._actor)
+
+    def get_model(self, model_id: str) -> ModelVersion:
+        """Return the version that a reference or id means; for a bare name the highest.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is none; it names what was probably meant.
+        """
+        with self._stores.metadata.read() as connection:
+            return resolution.resolve(connection, model_id)
+
+    def resolve(self, reference: str) -> ModelVersion:
+        """Return the one version that `reference` means, for a change or a deploy.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is none.
+        AmbiguousModelError
+            If it leaves a choice.
+        """
+        with self._stores.metadata.read() as connection:
+            return resolution.resolve(connection, reference, must_be_certain=True)
+
+    def list_models(self, filter: Mapping[str, str] | None = None) -> ModelList:  # noqa: A002 - the guide's name
+        """Return the models in order of their names.
+
+        Parameters
+        ----------
+        filter : mapping, optional
+            ``name`` (part of it, any case), ``stage`` and ``framework`` (of any version), ``tag``.
+        """
+        wanted = dict(filter or {})
+        for key in wanted:
+            if key not in _FILTERS:
+                raise ValueError(f"No filter '{key}'.{did_you_mean(key, _FILTERS)} Filters: {', '.join(_FILTERS)}.")
+        with self._stores.metadata.read() as connection:
+            query = select(schema.models).order_by(schema.models.c.name)
+            for column in ("stage", "framework"):
+                if column in wanted:
+                    condition = schema.versions.c[column] == str(wanted[column]).lower()
+                    query = query.where(schema.models.c.id.in_(select(schema.versions.c.model_id).where(condition)))
+            found = [rows.to_model(connection, row) for row in connection.execute(query).all()]
+        part, tag = wanted.get("name", "").casefold(), wanted.get("tag")
+        return ModelList(m for m in found if part in m.name.casefold() and (tag is None or tag in m.tags))
+
+    def list_versions(self, model_id: str) -> VersionList:
+        """Return a model's versions, the highest first."""
+        with self._stores.metadata.read() as connection:
+            model = resolution.model_row(connection, model_id.partition("@")[0])
+            query = rows.VERSIONS.where(schema.versions.c.model_id == model.id).order_by(
+                schema.versions.c.sort_key.desc()
+            )
+            found = connection.execute(query).all()
+            pointed: dict[str, list[str]] = {}
+            aliases = (
+                select(schema.aliases).where(schema.aliases.c.model_id == model.id).order_by(schema.aliases.c.alias)
+            )
+            for row in connection.execute(aliases):
+                pointed.setdefault(row.version_id, []).append(row.alias)
+        return VersionList(rows.to_version(row, tuple(pointed.get(row.id, ()))) for row in found)
+
+    def describe_model(self, model_id: str) -> Model:
+        """Return a model as a whole: its description, tags, stages and aliases."""
+        with self._stores.metadata.read() as connection:
+            return rows.to_model(connection, resolution.model_row(connection, model_id))
+
+    def update_model(self, model_id: str, updates: Mapping[str, Any]) -> None:
+        """Change description, tags or custom metadata: of a model by its name, of a version by its reference.
+
+        Raises
+        ------
+        ValueError
+            For anything else; versions are immutable.
+        """
+        for key in updates:
+            if key not in _UPDATABLE:
+                raise ValueError(
+                    f"'{key}' cannot be changed.{did_you_mean(key, _UPDATABLE)} Only {', '.join(_UPDATABLE)} can; "
+                    "register a new version for the rest."
+                )
+        values = {key: value if key == "description" else schema.dump(_plain(value)) for key, value in updates.items()}
+        with self._stores.metadata.transaction(self._actor) as tx:
+            now = clock.to_text(tx.now)
+            if "@" in model_id:
+                version = resolution.resolve(tx.connection, model_id)
+                tx.execute(update(schema.versions).where(schema.versions.c.id == version.id).values(**values))
+                subject, owner = version.reference, version.model_id
+            else:
+                model = resolution.model_row(tx.connection, model_id)
+                tx.execute(update(schema.models).where(schema.models.c.id == model.id).values(**values))
+                subject, owner = model.name, model.id
+            tx.execute(update(schema.models).where(schema.models.c.id == owner).values(updated_at=now))
+            tx.record("model.updated", f"model:{subject}", **values)
+
+    def promote_model(self, model_id: str, target_stage: Stage | str) -> ModelVersion:
+        """Return the version, moved to another stage.
+
+        Raises
+        ------
+        TransitionError
+            If the life cycle has no such step, or the version is a draft.
+        ApprovalError
+            For production: nothing gets there without an approval, and approvals are not part of this release.
+        """
+        target = stage_of(target_stage)
+        with self._stores.metadata.transaction(self._actor) as tx:
+            version = resolution.resolve(tx.connection, model_id, must_be_certain=True)
+            check_transition(version.reference, version.stage, target)
+            if version.is_draft and target is not Stage.ARCHIVED:
+                raise TransitionError(
+                    f"'{version.reference}' is a draft without a model file. Complete it with store_model_artifact first."
+                )
+            if target is Stage.PRODUCTION:
+                raise ApprovalError(
+                    f"'{version.reference}' cannot go to production: that takes an approval by a second person, which "
+                    "this release cannot record yet. It stays in staging, from where it can be deployed."
+                )
+            tx.execute(update(schema.versions).where(schema.versions.c.id == version.id).values(stage=str(target)))
+            tx.record(
+                "version.promoted",
+                f"model:{version.reference}",
+                version_id=version.id,
+                source=str(version.stage),
+                target=str(target),
+            )
+            return resolution.resolve(tx.connection, version.id)
+
+    def set_alias(self, model_id: str, alias: str) -> ModelVersion:
+        """Return the version that ``name@alias`` means from now on."""
+        alias = check_alias(alias)
+        with self._stores.metadata.transaction(self._actor) as tx:
+            version = resolution.resolve(tx.connection, model_id, must_be_certain=True)
+            table = schema.aliases
+            key = (table.c.model_id == version.model_id) & (table.c.alias == alias)
+            before = tx.execute(select(table.c.version_id).where(key)).scalar()
+            values = {"version_id": version.id, "updated_at": clock.to_text(tx.now)}
+            if before is None:
+                tx.execute(insert(table).values(model_id=version.model_id, alias=alias, **values))
+            else:
+                tx.execute(update(table).where(key).values(**values))
+            tx.record("alias.set", f"model:{version.reference}", alias=alias, version_id=version.id, before=before)
+            return resolution.resolve(tx.connection, version.id)
+
+    def remove_alias(self, model_id: str, alias: str) -> None:
+        """Remove an alias of a model.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If the model has no such alias.
+        """
+        with self._stores.metadata.transaction(self._actor) as tx:
+            model = resolution.model_row(tx.connection, model_id.partition("@")[0])
+            version = resolution.resolve(tx.connection, f"{model.name}@{check_alias(alias)}")
+            table = schema.aliases
+            tx.execute(delete(table).where((table.c.model_id == model.id) & (table.c.alias == alias)))
+            tx.record("alias.removed", f"model:{version.reference}", alias=alias, version_id=version.id)
+
+    def delete_model(self, model_id: str) -> None:
+        """Remove a version by its reference, or a model with all its versions by its name.
+
+        The event keeps all that was recorded of it; artifacts stay.
+
+        Raises
+        ------
+        TransitionError
+            For a version in production or one that an endpoint serves.
+        """
+        with self._stores.metadata.transaction(self._actor) as tx:
+            if "@" in model_id:
+                doomed = [resolution.resolve(tx.connection, model_id, must_be_certain=True)]
+                model = None
+            else:
+                model = resolution.model_row(tx.connection, model_id)
+                query = rows.VERSIONS.where(schema.versions.c.model_id == model.id)
+                doomed = [rows.to_version(row) for row in tx.execute(query).all()]
+            for version in doomed:
+                registration.remove(tx, version)
+            if model is not None:
+                tx.execute(delete(schema.models).where(schema.models.c.id == model.id))
+                tx.record("model.deleted", f"model:{model.name}", model_id=model.id)
+
+    def load_model(self, model_id: str, trust: flavors.Trust | str | None = None) -> flavors.LoadedModel:
+        """Return the version's model, loaded from bytes that were checked against their sums.
+
+        Raises
+        ------
+        IntegrityError
+            If the bytes were changed; it names both sums.
+        UntrustedArtifactError
+            If the format can run code and `trust` does not allow it.
+        """
+        version = self.get_model(model_id)
+        with tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
+            return flavors.load_model(self.fetch(version.id, folder), trust=trust)
+
+    def fetch(self, model_id: str, destination: str | os.PathLike[str]) -> Path:
+        """Return `destination`, into which the version's package was written, checked."""
+        version = self.get_model(model_id)
+        if version.sha256 is None:
+            raise ModelNotFoundError(
+                f"'{version.reference}' is a draft: it has no model file. Complete it with store_model_artifact."
+            )
+        return self._stores.artifacts.fetch_tree(version.sha256, destination)
+
+    def set_reference_data(
+        self, model_id: str, frame: Any, *, sensitivity: float = 0.05, source: str = "given"
+    ) -> store.FrameRef:
+        """Keep the data against which this version's inputs and predictions are watched.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame or pyarrow.Table
+            Columns by name, shape (n_samples, n_columns).
+        sensitivity : float
+            Level of significance for drift tests, in (0, 1).
+        source : str
+            Where the data come from: ``"training"`` or ``"given"``.
+        """
+        kept = self._stores.frames.put(frame)
+        with self._stores.metadata.transaction(self._actor) as tx:
+            version = resolution.resolve(tx.connection, model_id)
+            registration.set_reference_data(tx, version, kept, sensitivity=sensitivity, source=source)
+        return kept
+
+    def reference_data(self, model_id: str) -> store.FrameRef | None:
+        """Return the reference data kept for a version, or None."""
+        with self._stores.metadata.read() as connection:
+            version = resolution.resolve(connection, model_id)
+            return registration.find_reference_data(connection, version.id)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (tuple, set, frozenset)) else value

@@ -1,0 +1,88 @@
+"""Names of models and aliases, and references such as ``churn@champion``.
+
+A name becomes part of paths, URLs and references, so it has letters and digits of any script, ``_``, ``-`` and inner
+dots only. It is kept in Unicode's composed form: two spellings that look the same are one name.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from dwcp_jupyter.exceptions import InvalidNameError, InvalidVersionError
+from dwcp_jupyter.registry.stages import Stage
+from dwcp_jupyter.registry.versioning import SemanticVersion
+
+__all__ = ["Reference", "check_alias", "check_name", "parse_reference"]
+
+_NAME = re.compile(r"\w(?:[\w\-]|\.(?!\.))*(?<!\.)")
+_LONGEST = 128
+
+
+def check_name(name: str, *, what: str = "model") -> str:
+    """Return `name` in its kept form.
+
+    Raises
+    ------
+    InvalidNameError
+        If it cannot be the name of a `what`.
+    """
+    composed = unicodedata.normalize("NFC", name) if isinstance(name, str) else ""
+    if not _NAME.fullmatch(composed) or len(composed) > _LONGEST:
+        shown = repr(name if len(str(name)) <= 60 else f"{str(name)[:60]}…")
+        raise InvalidNameError(
+            f"{shown} cannot name a {what}: use 1 to {_LONGEST} letters, digits, '_', '-' and single inner dots, "
+            "such as 'fraud_detector'."
+        )
+    return composed
+
+
+def check_alias(alias: str) -> str:
+    """Return `alias` in its kept form; a stage or a version cannot be one, since ``name@alias`` would be ambiguous."""
+    composed = check_name(alias, what="alias")
+    if composed.lower() in set(Stage) or _is_version(composed):
+        raise InvalidNameError(f"'{alias}' cannot be an alias: name@{alias} would mean that stage or version.")
+    return composed
+
+
+def _is_version(text: str) -> bool:
+    try:
+        SemanticVersion.parse(text)
+    except InvalidVersionError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What ``name``, ``name@1.2.0``, ``name@champion`` or ``name@production`` says; the selector follows the ``@``."""
+
+    name: str
+    selector: str | None = None
+    version: SemanticVersion | None = None
+    stage: Stage | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.selector is None else f"{self.name}@{self.selector}"
+
+
+def parse_reference(text: str) -> Reference:
+    """Return the parts of a reference.
+
+    Raises
+    ------
+    InvalidNameError, InvalidVersionError
+        If a part cannot be one.
+    """
+    name, at, selector = str(text).partition("@")
+    name = check_name(name)
+    if not at:
+        return Reference(name=name)
+    if _is_version(selector):
+        return Reference(name=name, selector=selector, version=SemanticVersion.parse(selector))
+    if selector.lower() in set(Stage):
+        return Reference(name=name, selector=selector, stage=Stage(selector.lower()))
+    if selector[:1].isdigit():
+        SemanticVersion.parse(selector)  # raises: it was meant as a version
+    return Reference(name=name, selector=check_name(selector, what="alias"))

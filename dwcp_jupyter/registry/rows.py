@@ -1,0 +1,164 @@
+"""Between rows of the database and the registry's values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from dwcp_jupyter import clock
+from dwcp_jupyter.flavors import Framework, Signature
+from dwcp_jupyter.registry.stages import Stage
+from dwcp_jupyter.registry.values import Model, ModelVersion
+from dwcp_jupyter.registry.versioning import SemanticVersion
+from dwcp_jupyter.store import schema
+
+__all__ = ["VERSIONS", "check_metrics", "to_model", "to_version", "version_values"]
+
+_STAGE_ORDER = {
+    stage: rank for rank, stage in enumerate((Stage.PRODUCTION, Stage.STAGING, Stage.DEVELOPMENT, Stage.ARCHIVED))
+}
+
+VERSIONS = select(
+    schema.versions,
+    schema.models.c.name.label("model_name"),
+    schema.models.c.task_type,
+).join(schema.models, schema.models.c.id == schema.versions.c.model_id)
+"""Versions with their model's name; add a condition and an order."""
+
+
+def to_version(row: Row[Any], aliases: tuple[str, ...] = ()) -> ModelVersion:
+    """Return the value of a row of `VERSIONS`."""
+    signature = schema.load(row.signature)
+    return ModelVersion(
+        id=row.id,
+        model_id=row.model_id,
+        name=row.model_name,
+        version=row.version,
+        stage=Stage(row.stage),
+        framework=Framework(row.framework) if row.framework else None,
+        framework_version=row.framework_version,
+        flavor=row.flavor,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        signature=Signature.from_json(signature) if signature is not None else None,
+        metrics=schema.load(row.metrics),
+        hyperparameters=schema.load(row.hyperparameters),
+        tags=tuple(schema.load(row.tags)),
+        description=row.description,
+        changelog=row.changelog,
+        author=row.author,
+        task_type=row.task_type,
+        training_dataset=row.training_dataset,
+        training_started_at=_moment(row.training_started_at),
+        training_ended_at=_moment(row.training_ended_at),
+        environment=schema.load(row.environment),
+        git_commit=row.git_commit,
+        code_sha256=row.code_sha256,
+        run_id=row.run_id,
+        parent_id=row.parent_id,
+        custom_metadata=schema.load(row.custom_metadata),
+        aliases=aliases,
+        created_at=_moment(row.created_at),
+        created_by=row.created_by,
+    )
+
+
+def to_model(connection: Connection, row: Row[Any]) -> Model:
+    """Return the value of a row of `schema.models`, with what its versions say."""
+    table = schema.versions
+    versions = connection.execute(
+        select(table.c.id, table.c.version, table.c.stage, table.c.metrics)
+        .where(table.c.model_id == row.id)
+        .order_by(table.c.sort_key.desc())
+    ).all()
+    stages: dict[str, str] = {}
+    for version in versions:
+        stages.setdefault(version.stage, version.version)
+    texts = {version.id: version.version for version in versions}
+    aliases = connection.execute(
+        select(schema.aliases.c.alias, schema.aliases.c.version_id)
+        .where(schema.aliases.c.model_id == row.id)
+        .order_by(schema.aliases.c.alias)
+    ).all()
+    return Model(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        task_type=row.task_type,
+        tags=tuple(schema.load(row.tags)),
+        custom_metadata=schema.load(row.custom_metadata),
+        created_at=clock.from_text(row.created_at),
+        updated_at=clock.from_text(row.updated_at),
+        version_count=len(versions),
+        latest=versions[0].version if versions else None,
+        stages=dict(sorted(stages.items(), key=lambda item: _STAGE_ORDER[Stage(item[0])])),
+        aliases={alias: texts[version_id] for alias, version_id in aliases if version_id in texts},
+        metrics=schema.load(versions[0].metrics) if versions else {},
+    )
+
+
+def version_values(version: ModelVersion) -> dict[str, Any]:
+    """Return the row of `schema.versions` for a value, JSON throughout; also what its event carries."""
+    return {
+        "id": version.id,
+        "model_id": version.model_id,
+        "version": version.version,
+        "sort_key": SemanticVersion.parse(version.version).sort_key,
+        "stage": str(version.stage),
+        "parent_id": version.parent_id,
+        "changelog": version.changelog,
+        "description": version.description,
+        "author": version.author,
+        "framework": None if version.framework is None else str(version.framework),
+        "framework_version": version.framework_version,
+        "flavor": version.flavor,
+        "training_dataset": version.training_dataset,
+        "training_started_at": _text(version.training_started_at),
+        "training_ended_at": _text(version.training_ended_at),
+        "metrics": schema.dump(dict(version.metrics)),
+        "hyperparameters": schema.dump(dict(version.hyperparameters)),
+        "tags": schema.dump(list(version.tags)),
+        "custom_metadata": schema.dump(dict(version.custom_metadata)),
+        "environment": schema.dump(dict(version.environment)),
+        "signature": None if version.signature is None else schema.dump(version.signature.to_json()),
+        "git_commit": version.git_commit,
+        "code_sha256": version.code_sha256,
+        "run_id": version.run_id,
+        "sha256": version.sha256,
+        "size_bytes": version.size_bytes,
+        "created_at": _text(version.created_at),
+        "created_by": version.created_by,
+        "sealed_at": None if version.sha256 is None else _text(version.created_at),
+    }
+
+
+def check_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return metrics as floats.
+
+    Raises
+    ------
+    ValueError
+        For one that is no finite number.
+    """
+    checked: dict[str, float] = {}
+    for name, value in metrics.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError) as exc:
+            raise ValueError(f"Metric '{name}' is {value!r}, which is no number. Leave it out or compute it.") from exc
+        if not math.isfinite(number):
+            raise ValueError(f"Metric '{name}' is {value!r}. Leave it out: it cannot be compared.")
+        checked[str(name)] = number
+    return checked
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else clock.from_text(text)
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else clock.to_text(moment)

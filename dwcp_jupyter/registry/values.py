@@ -1,0 +1,232 @@
+"""What the registry takes and gives: plain values.
+
+`ModelMetadata` is what a user says of a version when it is registered; `ModelVersion` is what is kept of it, and
+changes only in its stage, tags, description and custom metadata. Lists know how to show themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from dwcp_jupyter.flavors import Framework, Signature
+from dwcp_jupyter.registry.stages import Stage
+from dwcp_jupyter.rendering import Displayed, Facts, Table, View
+
+__all__ = ["Model", "ModelList", "ModelMetadata", "ModelVersion", "VersionList"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelMetadata:
+    """What is said of a version when it is registered.
+
+    Attributes
+    ----------
+    name : str
+        The model's name.
+    version : str, optional
+        A semantic version, ``"v1.0.0"`` or ``"1.0.0"``. Without one: ``1.0.0`` for a new model, else the next one by
+        the `bump` given to `register_model`.
+    framework, framework_version : str, optional
+        Taken from the model where it is given.
+    metrics : mapping of str to float
+        Finite numbers.
+    parent : str, optional
+        Reference of the version that this one came from. By default the highest before it.
+    code : str, optional
+        Source that made the model; kept as an artifact.
+    """
+
+    name: str
+    version: str | None = None
+    framework: Framework | str | None = None
+    framework_version: str | None = None
+    description: str = ""
+    author: str | None = None
+    training_dataset: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    task_type: str | None = None
+    training_started_at: datetime | None = None
+    training_ended_at: datetime | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    git_commit: str | None = None
+    custom_metadata: Mapping[str, Any] = field(default_factory=dict)
+    changelog: str = ""
+    parent: str | None = None
+    code: str | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersion(Displayed):
+    """One registered version.
+
+    Attributes
+    ----------
+    id, model_id : str
+        Of the version, and of the model that it belongs to.
+    sha256 : str or None
+        Sum of the artifact; None for a draft.
+    size_bytes : int or None
+        Size of the artifact.
+    """
+
+    id: str
+    model_id: str
+    name: str
+    version: str
+    stage: Stage
+    framework: Framework | None = None
+    framework_version: str | None = None
+    flavor: str | None = None
+    sha256: str | None = None
+    size_bytes: int | None = None
+    signature: Signature | None = None
+    metrics: Mapping[str, float] = _NOTHING
+    hyperparameters: Mapping[str, Any] = _NOTHING
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    changelog: str = ""
+    author: str | None = None
+    task_type: str | None = None
+    training_dataset: str | None = None
+    training_started_at: datetime | None = None
+    training_ended_at: datetime | None = None
+    environment: Mapping[str, Any] = _NOTHING
+    git_commit: str | None = None
+    code_sha256: str | None = None
+    run_id: str | None = None
+    parent_id: str | None = None
+    custom_metadata: Mapping[str, Any] = _NOTHING
+    aliases: tuple[str, ...] = ()
+    created_at: datetime | None = None
+    created_by: str = ""
+
+    @property
+    def reference(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether it has no artifact yet."""
+        return self.sha256 is None
+
+    def __repr__(self) -> str:
+        return f"ModelVersion({self.reference}, stage={self.stage}{', draft' if self.is_draft else ''})"
+
+    def _view(self) -> View:
+        facts = {
+            "Stage": str(self.stage) + (" (draft: no model file yet)" if self.is_draft else ""),
+            "Aliases": ", ".join(self.aliases) or None,
+            "Framework": " ".join(filter(None, (self.framework, self.framework_version))) or None,
+            "Changelog": self.changelog or None,
+            "Training data": self.training_dataset,
+            "Tags": ", ".join(self.tags) or None,
+            "SHA-256": self.sha256,
+            "Size": None if self.size_bytes is None else f"{self.size_bytes / 1024:,.1f} KiB",
+        }
+        blocks: list[Any] = [Facts({name: value for name, value in facts.items() if value is not None})]
+        if self.metrics:
+            blocks.append(Table(("Metric", "Value"), sorted(self.metrics.items())))
+        if self.signature is not None:
+            inputs = ((c.name, str(c.type), "yes" if c.nullable else "no") for c in self.signature.inputs)
+            blocks.append(Table(("Input", "Type", "May be missing"), list(inputs)))
+        return View(self.reference, blocks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model: the name that its versions share.
+
+    Attributes
+    ----------
+    latest : str or None
+        Its highest version.
+    stages : mapping of str to str
+        The highest version in each stage that has one.
+    """
+
+    id: str
+    name: str
+    description: str
+    task_type: str | None
+    tags: tuple[str, ...]
+    custom_metadata: Mapping[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    version_count: int
+    latest: str | None
+    stages: Mapping[str, str]
+    aliases: Mapping[str, str]
+    metrics: Mapping[str, float] = _NOTHING
+
+    def __repr__(self) -> str:
+        return f"Model({self.name}, latest={self.latest}, versions={self.version_count})"
+
+
+class ModelList(tuple[Model, ...], Displayed):
+    """Models in order of their names."""
+
+    __slots__ = ()
+
+    def _view(self) -> View:
+        rows = [
+            (
+                m.name,
+                m.latest or "",
+                m.version_count,
+                _pairs(m.stages),
+                _pairs(m.aliases),
+                _metrics(m.metrics),
+                m.updated_at,
+            )
+            for m in self
+        ]
+        columns = ("Model", "Latest", "Versions", "Stages", "Aliases", "Metrics", "Updated")
+        return View("Models", [Table(columns, rows)] if rows else [_empty("model", "%%register")])
+
+
+class VersionList(tuple[ModelVersion, ...], Displayed):
+    """Versions, the highest first."""
+
+    __slots__ = ()
+
+    def _view(self) -> View:
+        rows = [
+            (
+                v.version,
+                str(v.stage),
+                ", ".join(v.aliases),
+                _metrics(v.metrics),
+                v.framework or "",
+                v.changelog,
+                v.created_at,
+            )
+            for v in self
+        ]
+        columns = ("Version", "Stage", "Aliases", "Metrics", "Framework", "Changelog", "Registered")
+        title = f"Versions of {self[0].name}" if rows else "Versions"
+        return View(title, [Table(columns, rows)] if rows else [_empty("version", "%%register")])
+
+
+def _empty(what: str, magic: str) -> Any:
+    from dwcp_jupyter.rendering import Note
+
+    return Note(f"There is no {what} yet. Register one with {magic}.", "info")
+
+
+def _pairs(mapping: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in mapping.items())
+
+
+def _metrics(metrics: Mapping[str, float]) -> str:
+    shown = [f"{name} {value:.4g}" for name, value in sorted(metrics.items())[:3]]
+    return ", ".join(shown) + (" …" if len(metrics) > 3 else "")

@@ -1,0 +1,424 @@
+"""Versions are registered once, found by what they are called, and moved only where they may go."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from dwcp_jupyter import config, store
+from dwcp_jupyter.exceptions import (
+    AmbiguousModelError,
+    ApprovalError,
+    FlavorError,
+    IntegrityError,
+    InvalidNameError,
+    InvalidVersionError,
+    ModelNotFoundError,
+    TransitionError,
+    UntrustedArtifactError,
+    VersionExistsError,
+)
+from dwcp_jupyter.registry import Framework, ModelMetadata, ModelRegistry, Stage
+from dwcp_jupyter.store import schema
+
+
+@pytest.fixture(params=["duckdb", "sqlite"])
+def registry(tmp_path, request):
+    stores = store.open(tmp_path / "w", settings=config.load(metadata_url=request.param))
+    yield ModelRegistry(stores)
+    stores.close()
+
+
+@pytest.fixture
+def stores(registry):
+    return registry._stores
+
+
+def register(registry, name="churn", version=None, **said):
+    return registry.register_model(ModelMetadata(name=name, version=version, **said))
+
+
+def count(stores, table):
+    with stores.metadata.read() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar()
+
+
+class TestRegistering:
+    def test_all_that_the_guide_says_of_a_model_is_kept(self, registry):
+        registry.register_model(
+            ModelMetadata(
+                name="fraud_detector",
+                version="v1.0.0",
+                framework=Framework.PYTORCH,
+                framework_version="1.12.0",
+                description="Credit card fraud detection model",
+                author="ml-team",
+                training_dataset="fraud_transactions_2024",
+                metrics={"accuracy": 0.95, "precision": 0.92, "recall": 0.89, "f1_score": 0.90},
+                hyperparameters={"learning_rate": 0.001, "batch_size": 64, "epochs": 50},
+                tags=["champion", "été"],
+                custom_metadata={"team": {"size": 3}},
+                git_commit="abc123",
+            )
+        )
+        found = registry.get_model("fraud_detector@1.0.0")
+        assert found.version == "1.0.0"
+        assert found.framework is Framework.PYTORCH
+        assert found.metrics == {"accuracy": 0.95, "precision": 0.92, "recall": 0.89, "f1_score": 0.90}
+        assert found.hyperparameters["epochs"] == 50
+        assert found.custom_metadata == {"team": {"size": 3}}
+        assert (found.author, found.training_dataset, found.git_commit) == ("ml-team", "fraud_transactions_2024", "abc123")
+        assert found.tags == ("champion", "été")
+        assert found.stage is Stage.DEVELOPMENT
+        assert found.is_draft
+
+    def test_a_model_comes_back_and_predicts_the_same(self, registry, classifier, iris):
+        features, _ = iris
+        version = registry.register_model(ModelMetadata(name="iris"), classifier, input_example=features.head(5))
+        assert version.version == "1.0.0"
+        assert version.framework is Framework.SKLEARN
+        assert [column.name for column in version.signature.inputs] == list(features.columns)
+        loaded = registry.load_model("iris@1.0.0")
+        assert np.array_equal(loaded.predict(features).values, classifier.predict(features))
+
+    def test_equal_models_share_their_bytes(self, registry, stores, classifier, iris):
+        features, _ = iris
+        first = registry.register_model(ModelMetadata(name="iris"), classifier, input_example=features.head(2))
+        files = sum(path.is_file() for path in (stores.root / "artifacts").rglob("*"))
+        second = registry.register_model(ModelMetadata(name="iris"), classifier, input_example=features.head(2))
+        assert second.sha256 == first.sha256
+        assert sum(path.is_file() for path in (stores.root / "artifacts").rglob("*")) == files
+
+    def test_versions_follow_each_other_by_the_bump(self, registry):
+        assert [register(registry).version for _ in range(2)] == ["1.0.0", "1.1.0"]
+        assert registry.register_model(ModelMetadata(name="churn"), bump="major").version == "2.0.0"
+        assert registry.register_model(ModelMetadata(name="churn"), bump="patch").version == "2.0.1"
+
+    def test_bump_auto_reads_the_signatures(self, registry, iris):
+        from sklearn.linear_model import LogisticRegression
+
+        features, species = iris
+        for columns, expected in ((4, "1.0.0"), (4, "1.0.1"), (3, "2.0.0")):
+            data = features.iloc[:, :columns]
+            model = LogisticRegression(max_iter=500).fit(data, species)
+            version = registry.register_model(ModelMetadata(name="iris"), model, input_example=data.head(3), bump="auto")
+            assert version.version == expected
+
+    def test_the_parent_is_the_highest_before(self, registry):
+        first, second = register(registry, version="1.0.0"), register(registry, version="2.0.0")
+        assert second.parent_id == first.id
+        assert register(registry, version="3.0.0", parent="churn@1.0.0").parent_id == first.id
+
+    @pytest.mark.parametrize("again", ["1.0.0", "v1.0.0"])
+    def test_a_version_cannot_be_registered_twice(self, registry, stores, again):
+        register(registry, version="1.0.0")
+        events = stores.metadata.head()
+        with pytest.raises(VersionExistsError, match=r"Register 1\.0\.1 instead"):
+            register(registry, version=again)
+        assert count(stores, schema.versions) == 1
+        assert stores.metadata.head() == events
+
+    @pytest.mark.parametrize("name", ["", " ", "a/b", "../../etc", "a..b", ".hidden", "a@b", "a b", "a\n", "x" * 10_000, "a.", None])
+    def test_a_name_that_cannot_be_one_is_refused(self, registry, stores, name):
+        with pytest.raises(InvalidNameError, match="cannot name a model") as caught:
+            register(registry, name=name)
+        assert len(str(caught.value)) < 300
+        assert not stores.metadata.exists
+
+    @pytest.mark.parametrize("name", ["churn", "模型", "модель_2", "größe", "a.b-c_d"])
+    def test_names_in_any_script_are_kept(self, registry, name):
+        register(registry, name=name)
+        assert registry.get_model(name).name == name
+
+    def test_two_spellings_of_one_name_are_one_model(self, registry):
+        register(registry, name="größe")
+        assert register(registry, name="gro\u0308ße").version == "1.1.0"
+
+    def test_a_version_that_is_none_is_refused(self, registry, stores):
+        with pytest.raises(InvalidVersionError):
+            register(registry, version="1.0")
+        assert not stores.metadata.exists
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), "high", None])
+    def test_a_metric_that_is_no_number_is_named(self, registry, stores, value):
+        with pytest.raises(ValueError, match="Metric 'auc'"):
+            register(registry, metrics={"auc": value})
+        assert not stores.metadata.exists
+
+    def test_what_no_flavor_knows_is_refused_and_leaves_nothing(self, registry, stores):
+        with pytest.raises(FlavorError):
+            registry.register_model(ModelMetadata(name="x"), object())
+        assert not stores.metadata.exists
+
+    def test_a_missing_file_is_named(self, registry, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"nothing\.onnx"):
+            registry.register_model(ModelMetadata(name="x"), artifact_path=tmp_path / "nothing.onnx")
+
+
+class TestDrafts:
+    def test_a_draft_is_completed_once(self, registry, classifier, iris, tmp_path):
+        from dwcp_jupyter import flavors
+
+        register(registry, version="1.0.0")
+        draft = registry.create_version("churn", "v1.1.0", "Improved feature engineering, +2% accuracy")
+        assert draft.is_draft
+        assert draft.changelog.startswith("Improved")
+        flavors.save_model(classifier, tmp_path / "package", input_example=iris[0].head(2))
+        sealed = registry.store_model_artifact("churn@1.1.0", tmp_path / "package")
+        assert not sealed.is_draft
+        assert registry.promote_model("churn@1.1.0", "staging").stage is Stage.STAGING
+        with pytest.raises(VersionExistsError, match="already"):
+            registry.store_model_artifact("churn@1.1.0", tmp_path / "package")
+
+    def test_a_draft_is_not_promoted_and_not_loaded(self, registry):
+        register(registry)
+        with pytest.raises(TransitionError, match="draft"):
+            registry.promote_model("churn", "staging")
+        with pytest.raises(ModelNotFoundError, match="draft"):
+            registry.load_model("churn")
+
+
+class TestFinding:
+    def test_every_way_to_name_a_version_finds_it(self, registry, classifier, iris):
+        first = registry.register_model(ModelMetadata(name="m"), classifier, input_example=iris[0].head(2))
+        second = register(registry, name="m")
+        registry.promote_model("m@1.0.0", "staging")
+        registry.set_alias("m@1.0.0", "champion")
+        for reference in ("m@1.0.0", "m@v1.0.0", "m@champion", "m@staging", "m@STAGING", first.id):
+            assert registry.get_model(reference).id == first.id
+        assert registry.get_model("m").id == second.id
+
+    def test_the_highest_is_by_number_not_by_text_or_time(self, registry):
+        for version in ("1.10.0", "1.9.0", "1.10.0-rc.1"):
+            register(registry, version=version)
+        assert registry.get_model("churn").version == "1.10.0"
+        assert [v.version for v in registry.list_versions("churn")] == ["1.10.0", "1.10.0-rc.1", "1.9.0"]
+
+    def test_a_change_refuses_a_name_that_leaves_a_choice(self, registry):
+        register(registry)
+        register(registry)
+        with pytest.raises(AmbiguousModelError, match=r"churn@1\.1\.0, churn@1\.0\.0") as caught:
+            registry.promote_model("churn", "staging")
+        assert caught.value.candidates == ("churn@1.1.0", "churn@1.0.0")
+
+    @pytest.mark.parametrize(
+        ("reference", "hint"),
+        [
+            ("chrun", "Did you mean 'churn'"),
+            ("churn@1.0.1", r"Did you mean '1\.0\.0'"),
+            ("churn@chmpion", "Did you mean 'champion'"),
+            ("churn@production", "No version of 'churn' is in production"),
+        ],
+    )
+    def test_what_is_not_found_says_what_is_near(self, registry, reference, hint):
+        register(registry)
+        registry.set_alias("churn@1.0.0", "champion")
+        with pytest.raises(ModelNotFoundError, match=hint):
+            registry.get_model(reference)
+
+    def test_an_empty_workspace_lists_nothing_and_is_not_created(self, registry, stores):
+        assert registry.list_models() == ()
+        with pytest.raises(ModelNotFoundError):
+            registry.get_model("churn")
+        assert not stores.root.exists()
+
+    def test_models_are_filtered(self, registry):
+        register(registry, name="a", tags=["x"], framework="xgboost")
+        register(registry, name="B")
+        assert [m.name for m in registry.list_models({"name": "b"})] == ["B"]
+        assert [m.name for m in registry.list_models({"tag": "x"})] == ["a"]
+        assert [m.name for m in registry.list_models({"framework": "xgboost"})] == ["a"]
+        assert [m.name for m in registry.list_models({"stage": "production"})] == []
+        with pytest.raises(ValueError, match="Did you mean 'stage'"):
+            registry.list_models({"stag": "x"})
+
+
+class TestStages:
+    def sealed(self, registry, classifier, iris):
+        return registry.register_model(ModelMetadata(name="m"), classifier, input_example=iris[0].head(2))
+
+    @pytest.mark.parametrize("path", [("staging", "development", "staging", "archived"), ("archived",)])
+    def test_allowed_steps(self, registry, classifier, iris, path):
+        self.sealed(registry, classifier, iris)
+        for stage in path:
+            assert registry.promote_model("m", stage).stage == stage
+
+    @pytest.mark.parametrize(
+        ("before", "target"),
+        [((), "production"), ((), "development"), (("archived",), "development"), (("archived",), "archived"), ((), "live")],
+    )
+    def test_steps_that_the_life_cycle_lacks(self, registry, classifier, iris, before, target):
+        self.sealed(registry, classifier, iris)
+        for stage in before:
+            registry.promote_model("m", stage)
+        with pytest.raises(TransitionError):
+            registry.promote_model("m", target)
+
+    def test_production_needs_an_approval(self, registry, classifier, iris):
+        self.sealed(registry, classifier, iris)
+        registry.promote_model("m", "staging")
+        with pytest.raises(ApprovalError, match="approval by a second person"):
+            registry.promote_model("m", Stage.PRODUCTION)
+        assert registry.get_model("m").stage is Stage.STAGING
+
+
+class TestAliases:
+    def test_an_alias_moves_and_goes(self, registry, stores):
+        register(registry)
+        register(registry)
+        registry.set_alias("churn@1.0.0", "champion")
+        assert registry.set_alias("churn@1.1.0", "champion").aliases == ("champion",)
+        assert registry.get_model("churn@1.0.0").aliases == ()
+        registry.remove_alias("churn", "champion")
+        with pytest.raises(ModelNotFoundError):
+            registry.remove_alias("churn", "champion")
+        kinds = [event.kind for event in stores.metadata.events() if event.kind.startswith("alias")]
+        assert kinds == ["alias.set", "alias.set", "alias.removed"]
+
+    @pytest.mark.parametrize("alias", ["production", "1.0.0", "v2.0.0", "a/b", "", "Archived"])
+    def test_what_would_be_read_otherwise_is_no_alias(self, registry, alias):
+        register(registry)
+        with pytest.raises(InvalidNameError):
+            registry.set_alias("churn@1.0.0", alias)
+
+
+class TestChanging:
+    def test_only_what_is_said_of_a_version_can_change(self, registry):
+        register(registry)
+        registry.update_model("churn@1.0.0", {"description": "new", "tags": ("a",), "custom_metadata": {"k": 1}})
+        found = registry.get_model("churn")
+        assert (found.description, found.tags, found.custom_metadata) == ("new", ("a",), {"k": 1})
+        registry.update_model("churn", {"description": "of the model"})
+        assert registry.describe_model("churn").description == "of the model"
+        with pytest.raises(ValueError, match="cannot be changed"):
+            registry.update_model("churn@1.0.0", {"metrics": {"auc": 1.0}})
+
+    def test_deleting_removes_rows_and_keeps_the_event(self, registry, stores):
+        register(registry, metrics={"auc": 0.5})
+        register(registry)
+        registry.set_alias("churn@1.0.0", "old")
+        registry.delete_model("churn@1.0.0")
+        assert [v.version for v in registry.list_versions("churn")] == ["1.1.0"]
+        assert count(stores, schema.aliases) == 0
+        (event,) = stores.metadata.events(kinds=["version.deleted"])
+        assert event.payload["metrics"] == '{"auc":0.5}'
+        registry.delete_model("churn")
+        assert registry.list_models() == ()
+        assert register(registry).version == "1.0.0"
+
+    def test_the_chain_tells_all_that_happened(self, registry, stores):
+        register(registry)
+        registry.set_alias("churn@1.0.0", "champion")
+        registry.update_model("churn", {"tags": ["x"]})
+        assert [event.kind for event in stores.metadata.events()] == [
+            "model.created",
+            "version.registered",
+            "alias.set",
+            "model.updated",
+        ]
+        assert stores.metadata.verify() is True
+
+
+class TestArtifacts:
+    def test_changed_bytes_are_refused_naming_both_sums(self, registry, stores, classifier, iris):
+        version = registry.register_model(ModelMetadata(name="m"), classifier, input_example=iris[0].head(2))
+        blobs = stores.artifacts.list_tree(version.sha256)
+        victim = next(blob for name, blob in blobs.items() if name.endswith(".skops"))
+        path = stores.root / "artifacts" / "sha256" / victim.sha256[:2] / victim.sha256[2:]
+        path.chmod(0o600)
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        with pytest.raises(IntegrityError, match=victim.sha256) as caught:
+            registry.load_model("m")
+        assert caught.value.actual in str(caught.value)
+        assert caught.value.actual != victim.sha256
+
+    def test_a_pickle_from_elsewhere_is_refused_naming_the_line_that_allows_it(self, registry, classifier, tmp_path):
+        import pickle
+
+        path = tmp_path / "model.pkl"
+        path.write_bytes(pickle.dumps(classifier))
+        path.chmod(0o666)
+        with pytest.raises(UntrustedArtifactError, match=r"trust=") as caught:
+            registry.register_model(ModelMetadata(name="m"), artifact_path=path, trust="none")
+        assert caught.value.sha256 in str(caught.value)
+
+    def test_reference_data_stay_with_the_version(self, registry, iris):
+        register(registry)
+        assert registry.reference_data("churn") is None
+        kept = registry.set_reference_data("churn@1.0.0", iris[0], sensitivity=0.01)
+        assert registry.reference_data("churn") == kept
+        assert kept.rows == len(iris[0])
+        with pytest.raises(ValueError, match="sensitivity"):
+            registry.set_reference_data("churn@1.0.0", iris[0], sensitivity=5)
+        assert registry.reference_data("churn") == kept
+
+
+def _register_many(root, number, url):
+    registry = ModelRegistry(store.open(root, settings=config.load(metadata_url=url)))
+    for _ in range(number):
+        registry.register_model(ModelMetadata(name="shared"), bump="patch")
+
+
+@pytest.mark.parametrize("url", ["duckdb", "sqlite"])
+def test_processes_at_once_lose_and_double_nothing(tmp_path, url):
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_register_many, args=(tmp_path / "w", 25, url)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(200)
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    stores = store.open(tmp_path / "w", settings=config.load(metadata_url=url))
+    versions = [v.version for v in ModelRegistry(stores).list_versions("shared")]
+    assert len(versions) == len(set(versions)) == 100
+    assert stores.metadata.verify() is True
+
+
+REGISTER = """
+import sys
+from dwcp_jupyter.registry import ModelMetadata, ModelRegistry
+registry = ModelRegistry(sys.argv[1])
+print("ready", flush=True)
+while True:
+    print(registry.register_model(ModelMetadata(name="m", code="x" * 1000), bump="patch").version, flush=True)
+"""
+
+
+def test_a_kill_in_the_middle_of_registering_leaves_nothing_half_visible(tmp_path):
+    acknowledged = []
+    for delay_s in (0.0, 0.013, 0.05, 0.111):
+        process = subprocess.Popen(
+            [sys.executable, "-c", REGISTER, str(tmp_path / "w")], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
+        )
+        assert process.stdout.readline() == "ready\n"
+        acknowledged.append(process.stdout.readline().strip())
+        deadline = time.monotonic() + delay_s  # the kill is to land at another point each time
+        while time.monotonic() < deadline:
+            pass
+        os.kill(process.pid, signal.SIGKILL)
+        acknowledged.extend(process.stdout.read().split())
+        process.wait()
+    stores = store.open(tmp_path / "w")
+    found = {v.version: v for v in ModelRegistry(stores).list_versions("m")}
+    assert set(filter(None, acknowledged)) <= set(found)
+    assert stores.metadata.verify() is True
+    registered = stores.metadata.events(kinds=["version.registered"])
+    assert {event.payload["version"] for event in registered} == set(found)
+    for version in found.values():
+        assert stores.artifacts.read(version.code_sha256) == b"x" * 1000
+
+
+def test_results_show_themselves(registry):
+    register(registry, metrics={"auc": 0.9}, changelog="<script>alert(1)</script>")
+    for result in (registry.list_models(), registry.list_versions("churn"), registry.get_model("churn")):
+        bundle = result._repr_mimebundle_()
+        assert set(bundle) == {"text/plain", "text/html"}
+        assert "churn" in bundle["text/plain"] or "1.0.0" in bundle["text/plain"]
+        assert "<script>" not in bundle["text/html"]
+    assert repr(registry.get_model("churn")) == "ModelVersion(churn@1.0.0, stage=development, draft)"
