@@ -193,7 +193,7 @@ class Bars:
     format: Format
     limit: int
 
-    def __init__(  # noqa: PLR0913 -- the parts of a chart
+    def __init__(
         self,
         title: str,
         categories: Iterable[object],
@@ -243,7 +243,7 @@ class Lines:
     y_format: Format
     is_step: bool
 
-    def __init__(  # noqa: PLR0913 -- the parts of a chart
+    def __init__(
         self,
         title: str,
         x: Iterable[float | datetime],

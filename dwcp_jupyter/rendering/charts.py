@@ -136,10 +136,14 @@ def _finite(values: Sequence[float | None]) -> list[float]:
     return [value for value in values if value is not None and math.isfinite(value)]
 
 
+def _shown(text: str, limit: int) -> str:
+    return clip(format_value(text, Format.TEXT), limit)
+
+
 def _legend(names: Sequence[str], left: float) -> tuple[Legend, ...]:
     entries, x = [], left
     for index, name in enumerate(names):
-        text = clip(format_value(name, Format.TEXT), 24)
+        text = _shown(name, 24)
         entries.append(Legend(x=x, text=text, color=PALETTE[index % len(PALETTE)], dash=_DASHES[index % len(_DASHES)]))
         x += 36 + _CHARACTER * display_width(text)
     return tuple(entries)
@@ -151,7 +155,7 @@ def bar_chart(block: Bars) -> BarChart:
     drawn = {name: values[: block.limit] for name, values in block.series.items()}
     finite = [value for values in drawn.values() for value in _finite(values)]
     scale_ticks = ticks(min(0.0, *finite) if finite else 0.0, max(0.0, *finite) if finite else 1.0)
-    labels = [clip(format_value(name, Format.TEXT), 26) for name in names]
+    labels = [_shown(name, 26) for name in names]
     left = 12 + (18 if block.y_label else 0) + _CHARACTER * max(map(display_width, labels), default=4)
     thickness = 14.0 if len(drawn) == 1 else 10.0
     group = thickness * max(1, len(drawn)) + 8
@@ -176,7 +180,7 @@ def bar_chart(block: Bars) -> BarChart:
             height=thickness - 1,
             color=PALETTE[index % len(PALETTE)],
             label=format_value(value, block.format),
-            subject=f"{format_value(names[row], Format.TEXT)} · {format_value(series, Format.TEXT)}",
+            subject=f"{_shown(names[row], 200)} · {_shown(series, 200)}",
         )
         for row in range(len(names))
         for index, (series, values) in enumerate(drawn.items())
@@ -185,15 +189,15 @@ def bar_chart(block: Bars) -> BarChart:
     ]
     return BarChart(
         frame=frame,
-        title=format_value(block.title, Format.TEXT),
-        x_label=format_value(block.x_label, Format.TEXT),
-        y_label=format_value(block.y_label, Format.TEXT),
-        summary=f"{len(names)} bars of {', '.join(clip(format_value(name, Format.TEXT), 40) for name in drawn)}",
+        title=_shown(block.title, 120),
+        x_label=_shown(block.x_label, 60),
+        y_label=_shown(block.y_label, 60),
+        summary=f"{len(names)} bars of {', '.join(_shown(name, 40) for name in drawn)}",
         x_ticks=tuple(
             Label(x=place(tick), y=frame.bottom, text=format_value(tick, block.format)) for tick in scale_ticks
         ),
         categories=tuple(
-            Label(x=left - 6, y=top + group * (row + 0.5), text=label, full=format_value(names[row], Format.TEXT))
+            Label(x=left - 6, y=top + group * (row + 0.5), text=label, full=_shown(names[row], 200))
             for row, label in enumerate(labels)
         ),
         rects=tuple(rects),
@@ -262,10 +266,10 @@ def line_chart(block: Lines) -> LineChart:
         )
     return LineChart(
         frame=frame,
-        title=format_value(block.title, Format.TEXT),
-        x_label=format_value(block.x_label, Format.TEXT),
-        y_label=format_value(block.y_label, Format.TEXT),
-        summary=f"lines of {', '.join(clip(format_value(name, Format.TEXT), 40) for name in block.series)}",
+        title=_shown(block.title, 120),
+        x_label=_shown(block.x_label, 60),
+        y_label=_shown(block.y_label, 60),
+        summary=f"lines of {', '.join(_shown(name, 40) for name in block.series)}",
         x_ticks=tuple(
             Label(x=place(x, y_places[0])[0], y=frame.bottom, text=text) for x, text in _x_ticks(block, x_low, x_high)
         ),

@@ -107,7 +107,7 @@ def _table(block: Table) -> dict[str, Any]:
             for row in block.shown
         ],
         "hidden": f"{block.hidden:,}" if block.hidden else "",
-        "empty": block.empty,
+        "empty": _cell(block.empty),
     }
 
 

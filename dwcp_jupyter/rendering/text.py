@@ -118,7 +118,7 @@ def column_align(column: Column, values: Sequence[object]) -> Align:
 def _table(block: Table) -> str:
     title = [format_value(block.title, Format.TEXT)] if block.title else []
     if not block.rows:
-        return "\n".join([*title, block.empty])
+        return "\n".join([*title, _fit(format_value(block.empty, Format.TEXT), _WIDTH)])
     columns = []
     for index, column in enumerate(block.columns):
         values = [row[index] for row in block.shown]
