@@ -8,13 +8,13 @@ lock decides, nothing else.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import sys
 from pathlib import Path
 
 from dwcp_jupyter.exceptions import DwcpError
+from dwcp_jupyter.supervisor.lock import take
 from dwcp_jupyter.supervisor.runtime import Layout
 
 
@@ -31,8 +31,7 @@ def main(arguments: list[str]) -> int:
     try:
         layout = Layout.of(options.root)
         layout.create()
-        lock = _lock(layout.lock)
-        if lock is None:
+        if take(layout.lock) is None:
             _answer(options.ready_fd, {"taken": True})
             return 0
         _supervise(layout, options.ready_fd)
@@ -40,17 +39,6 @@ def main(arguments: list[str]) -> int:
         _answer(options.ready_fd, {"error": str(exc)})
         return 1
     return 0
-
-
-def _lock(path: Path) -> int | None:
-    """Return the descriptor that holds the lock until this process ends, or None if another process has it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def _supervise(layout: Layout, ready_fd: int | None) -> None:

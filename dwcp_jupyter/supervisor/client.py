@@ -27,6 +27,7 @@ from dwcp_jupyter._version import __version__
 from dwcp_jupyter.exceptions import SupervisorError
 from dwcp_jupyter.supervisor.connection import Connection, IsEnding, NotThere, connect, greet
 from dwcp_jupyter.supervisor.launch import launch
+from dwcp_jupyter.supervisor.lock import is_locked
 from dwcp_jupyter.supervisor.reports import PROTOCOL, Answer, Applied, ErrorKind, HoldKind, Status
 from dwcp_jupyter.supervisor.runtime import Layout, read_record
 
@@ -39,6 +40,7 @@ _ATTACH_TIMEOUT_S = 60.0
 _ANSWER_TIMEOUT_S = 10.0
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
+_LOCK_PAUSE_S = 0.01
 _SLACK_S = 10.0
 """How much longer than its own time-out a request may take until it counts as lost."""
 _REPEATABLE = frozenset({"apply", "status"})
@@ -373,16 +375,18 @@ def stop(root: str | os.PathLike[str], *, timeout_s: float = 60.0) -> bool:
     try:
         connection.send({"id": 1, "op": "stop"})
         while connection.receive(timeout_s=max(0.001, deadline - time.monotonic())) is not None:
-            pass
-    except TimeoutError as exc:
-        raise SupervisorError(
-            f"The supervisor of '{layout.root}' has not ended within {timeout_s:g} s. What it does is in "
-            f"'{layout.log}'."
-        ) from exc
-    except OSError:
-        return True
+            continue
+    except OSError:  # out of time, or broken off: whether it has ended shows in its lock
+        pass
     finally:
         connection.close()
+    while is_locked(layout.lock):
+        if time.monotonic() > deadline:
+            raise SupervisorError(
+                f"The supervisor of '{layout.root}' has not ended within {timeout_s:g} s. What it does is in "
+                f"'{layout.log}'."
+            )
+        time.sleep(_LOCK_PAUSE_S)
     return True
 
 

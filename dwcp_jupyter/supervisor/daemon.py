@@ -86,6 +86,7 @@ class Supervisor:
                 await asyncio.wait_for(self._over.wait(), self._interval_s)
             if _identity(self._layout) != identity:
                 _log.warning("The workspace '%s' was removed or replaced; ending.", self._layout.root)
+                self._is_stopping = True  # from now on nothing is written, which would make the folder anew
                 break
             self._tick()
         await self._clean_up()
