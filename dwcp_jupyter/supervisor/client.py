@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Hold", "find", "hold", "status", "stop"]
 
 _ATTACH_TIMEOUT_S = 60.0
-_ANSWER_TIMEOUT_S = 10.0
+_ANSWER_TIMEOUT_S = 15.0
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _LOCK_PAUSE_S = 0.01
@@ -78,6 +78,8 @@ class Hold:
         What the holder is. An ``observer`` neither starts nor keeps a supervisor.
     environ : mapping, optional
         The environment of a supervisor that is started; this process's by default.
+    answer_timeout_s : float
+        Longest wait for a supervisor to say hello, or to start, in seconds.
 
     Attributes
     ----------
@@ -96,10 +98,12 @@ class Hold:
         *,
         kind: HoldKind | str = HoldKind.CALLER,
         environ: Mapping[str, str] | None = None,
+        answer_timeout_s: float = _ANSWER_TIMEOUT_S,
     ) -> None:
         self.id = uuid.uuid4().hex
         self.kind = HoldKind(kind)
         self.root = Path(root).absolute()
+        self._answer_timeout_s = answer_timeout_s
         self._environ = dict(os.environ if environ is None else environ)
         self._layout = Layout.of(self.root)
         self._pid = os.getpid()
@@ -172,7 +176,7 @@ class Hold:
             if self._connection is not None:
                 self._connection.end()
         if self._reader is not None and self._reader is not threading.current_thread():
-            self._reader.join(_ANSWER_TIMEOUT_S)
+            self._reader.join(self._answer_timeout_s)
         _HOLDS.discard(self)
 
     def __enter__(self) -> Self:
@@ -209,13 +213,13 @@ class Hold:
             if not self.root.is_dir():
                 raise SupervisorError(f"There is no workspace at '{self.root}'. Make one with `%dwcp init`.")
             try:
-                return greet(self._layout, hello, timeout_s=_ANSWER_TIMEOUT_S)
+                return greet(self._layout, hello, timeout_s=self._answer_timeout_s)
             except IsEnding:
                 is_taken = True
             except NotThere as exc:
                 if self.kind is HoldKind.OBSERVER:
                     raise SupervisorError(f"No supervisor runs for '{self.root}'.") from exc
-                is_taken = not launch(self._layout, self._environ, timeout_s=_ANSWER_TIMEOUT_S)
+                is_taken = not launch(self._layout, self._environ, timeout_s=self._answer_timeout_s)
             if is_taken:
                 self._closing.wait(_FIRST_PAUSE_S)
         raise SupervisorError(

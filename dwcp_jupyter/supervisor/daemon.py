@@ -60,6 +60,7 @@ class Supervisor:
         self._table: EndpointTable | None = None
         self._rows: list[EndpointRow] = []
         self._is_loaded = False
+        self._load_again_at: float | None = None
         self._is_stopping = False
         self._first_holder_until = self._loop.time() + _FIRST_HOLDER_S
         self._visiting = asyncio.Lock()
@@ -80,7 +81,7 @@ class Supervisor:
         prune(self._layout.root / "logs", older_than_s=_KEPT_LOGS_S)
         former = [item.pid for item in self._reconciler.state.processes if item.pid is not None]
         await end_orphans(former, state_file=self._layout.state)
-        self._spawn(self._reload())
+        self._spawn(self._load())
         while not self._over.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), self._interval_s)
@@ -173,7 +174,8 @@ class Supervisor:
         if self._is_stopping:
             may_end = not self._tasks
         else:
-            waits = not self._is_loaded or self._loop.time() < self._first_holder_until or bool(self._tasks)
+            is_loading = not self._is_loaded and self._load_again_at is None
+            waits = is_loading or self._loop.time() < self._first_holder_until or bool(self._tasks)
             may_end = not waits and not self._holds.keeps_alive(self._rows)
         if may_end and self._reconciler.is_idle:
             self._over.set()
@@ -183,19 +185,21 @@ class Supervisor:
             self._control.disconnect(holder)
         self._reconciler.check()
         self._settle()
+        if not self._is_loaded and self._load_again_at is not None and self._loop.time() >= self._load_again_at:
+            self._load_again_at = None
+            self._spawn(self._load())
         if self._is_loaded and not self._is_stopping and self._statuses_to_note():
             self._spawn(self._note_statuses())
 
     # -- metadata
 
-    async def _reload(self) -> None:
-        """Read the endpoints for the first time, however long that takes."""
-        while not self._is_loaded and not self._is_stopping:
-            try:
-                await self._refresh()
-            except (DwcpError, OSError):
-                _log.exception("The endpoints cannot be read; next attempt in %g s.", _RELOAD_S)
-                await asyncio.sleep(_RELOAD_S)
+    async def _load(self) -> None:
+        """Read the endpoints for the first time; `_tick` tries again."""
+        try:
+            await self._refresh()
+        except (DwcpError, OSError):
+            _log.exception("The endpoints cannot be read; next attempt in %g s.", _RELOAD_S)
+            self._load_again_at = self._loop.time() + _RELOAD_S
 
     async def _refresh(self) -> None:
         async with self._visiting:

@@ -7,7 +7,6 @@ owners come back by themselves: an endpoint whose owner's process lives is kept 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -118,8 +117,6 @@ class Holds:
 
 def is_alive(pid: int, since: datetime) -> bool:
     """Return whether process `pid` is there, and was there at `since` (numbers are used again)."""
-    if pid == os.getpid():
-        return True
     try:
         process = psutil.Process(pid)
         return bool(

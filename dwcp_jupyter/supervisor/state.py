@@ -214,7 +214,7 @@ def read_state(path: str | os.PathLike[str]) -> State:
     """Return the state in the file at `path`; an empty one if there is none, or none that can be read."""
     try:
         return State.from_json(json.loads(Path(path).read_bytes()))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # a power cut can leave an empty file
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):  # a power cut can leave an empty file
         return State()
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from dwcp_jupyter.supervisor.child import Channel
@@ -111,9 +112,9 @@ def replica(channel: Channel, marks: Path) -> None:
 
     threading.Thread(target=serve, daemon=True).start()
     channel.listen(
-        on_ask=lambda message: answer_question(channel, message),
+        on_ask=partial(answer_question, channel),
         on_drain=drained.set,
-        on_lost=lambda: (marks / f"lost-{os.getpid()}").touch(),
+        on_lost=(marks / f"lost-{os.getpid()}").touch,
         call=inbox.put,
     )
     channel.ready()
