@@ -79,7 +79,7 @@ class Endpoint(Displayed):
             lifetime=lifetime,
             status=status,
             url=f"{gateway_url}/{path}" if gateway_url else "",
-            base_url=f"{base_url}/dwcp/{path}" if base_url else "",
+            base_url=f"{base_url}/{path}" if base_url else "",
             config=description.config,
             root=root,
         )

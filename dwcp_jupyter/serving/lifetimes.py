@@ -53,7 +53,7 @@ class ServerHold:
     Attributes
     ----------
     base_url : str
-        Where its routes begin, e.g. ``"http://localhost:8888/"``.
+        Where the workspace's routes begin, e.g. ``"http://localhost:8888/dwcp/"``.
     """
 
     base_url: str
@@ -76,7 +76,7 @@ def ask_server(root: Path, environ: Mapping[str, str] = os.environ) -> ServerHol
                 answer = json.loads(lines.readline() or b"{}")
     except (OSError, ValueError):  # a server that is gone: the script's behaviour
         return None
-    return ServerHold(base_url=str(answer.get("base_url", ""))) if answer.get("ok") else None
+    return ServerHold(base_url=str(answer.get("url", ""))) if answer.get("ok") else None
 
 
 def choose(lifetime: Lifetime | str | None, *, current: Lifetime | None, server: ServerHold | None) -> Lifetime:
