@@ -189,4 +189,7 @@ class ForwardHandler(JsonHandler):
                 content_type = value
             elif lowered not in _HOP_BY_HOP and lowered not in _NOT_BACK:
                 self.set_header(name, value)
-        self.finish(response.body, set_content_type=content_type)
+        if response.status in {204, 304}:
+            self.finish(set_content_type=content_type)
+        else:
+            self.finish(response.body, set_content_type=content_type)

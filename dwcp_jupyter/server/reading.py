@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dwcp_jupyter import __version__, clock, supervisor
+from dwcp_jupyter import __version__, clock, config, supervisor
 from dwcp_jupyter.exceptions import EndpointNotFoundError, SupervisorError, did_you_mean
 from dwcp_jupyter.registry import Model, ModelRegistry, ModelVersion
 from dwcp_jupyter.server.statuses import RequestError
@@ -144,6 +144,7 @@ def events(question: Question) -> dict[str, Any]:
 def _workspace(workspaces: Workspaces, entry: WorkspaceEntry, *, is_default: bool) -> dict[str, Any]:
     return {
         "id": entry.id,
+        "name": (entry.root.parent if entry.root.name == config.FOLDER_NAME else entry.root).name,
         "path": workspaces.path_of(entry),
         "exists": entry.stores.metadata.exists,
         "is_default": is_default,
@@ -260,6 +261,7 @@ def _endpoint(row: Mapping[Any, Any], live: _Live) -> dict[str, Any]:
         "reason": reason,
         "lifetime": row["lifetime"],
         "is_compiled": is_compiled,
+        "execution_reason": description.reason,
         "replicas": {"ready": min(ready, description.n_replicas), "wanted": description.n_replicas},
         "figures": None if figures is None else _figures(figures, ready),
         "created_at": row["created_at"],

@@ -14,6 +14,8 @@ export interface Endpoint {
   readonly lifetime: 'server' | 'caller' | 'detached';
   /** Whether it runs compiled, in the gateway itself. */
   readonly is_compiled: boolean;
+  /** Why it runs compiled or natively. */
+  readonly execution_reason: string;
   readonly replicas: Replicas;
   /** Null while no gateway answers. */
   readonly figures: EndpointMetrics | null;
@@ -151,6 +153,8 @@ export interface VersionList {
 export interface Workspace {
   /** Names it in `/dwcp/w/{id}`. */
   readonly id: string;
+  /** The folder that it lies in. */
+  readonly name: string;
   /** Its folder, from the server's root folder where it lies below that. */
   readonly path: string;
   /** False until the first write. */

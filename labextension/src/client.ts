@@ -9,6 +9,9 @@ import { ServerConnection } from '@jupyterlab/services';
 
 import type { EndpointList, ModelList, Problem, Status, VersionList } from './api';
 
+/** Looking is no activity: it must not keep a server from being culled. */
+const UNTRACKED = '?no_track_activity=1';
+
 /** An answer that is not the one asked for. */
 export class ClientError extends Error {
   /** @param status the HTTP status, 0 if no answer came */
@@ -41,7 +44,7 @@ export class Client {
 
   private async get<T>(workspace: string | null, ...path: string[]): Promise<T> {
     const prefix = workspace === null ? ['dwcp'] : ['dwcp', 'w', workspace];
-    const url = URLExt.join(this.settings.baseUrl, ...prefix, 'api', ...path);
+    const url = URLExt.join(this.settings.baseUrl, ...prefix, 'api', ...path) + UNTRACKED;
     let response: Response;
     try {
       response = await ServerConnection.makeRequest(url, {}, this.settings);

@@ -52,9 +52,9 @@ function EndpointRow({ endpoint }: { endpoint: Endpoint }): JSX.Element {
           <span
             className="dwcp-Tag"
             title={
-              endpoint.is_compiled
+              (endpoint.is_compiled
                 ? 'Compiled to ONNX; runs in the gateway itself.'
-                : 'Runs in processes of its own, in its own framework.'
+                : 'Runs in processes of its own, in its own framework.') + `\n${endpoint.execution_reason}`
             }
           >
             {endpoint.is_compiled ? 'compiled' : 'native'}

@@ -4,11 +4,10 @@
  * It draws what a `Watcher` found and asks nothing itself.
  */
 
-import { ReactWidget, refreshIcon, SidePanel, ToolbarButton } from '@jupyterlab/ui-components';
+import { ReactWidget, refreshIcon, SidePanel, Toolbar, ToolbarButton } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import React from 'react';
 
-import type { Workspace } from './api';
 import { Endpoints } from './endpoints';
 import { dwcpIcon } from './icon';
 import { Models } from './models';
@@ -26,10 +25,12 @@ export class DwcpPanel extends SidePanel {
     this.header.addWidget(new Section(watcher, drawHeader));
     this.toolbar.node.setAttribute('aria-label', 'Models and endpoints');
     this.toolbar.addItem('workspace', new Section(watcher, snapshot => this.drawWorkspace(snapshot)));
+    this.toolbar.addItem('spacer', Toolbar.createSpacerItem());
     this.toolbar.addItem(
       'refresh',
       new ToolbarButton({ icon: refreshIcon, tooltip: 'Refresh models and endpoints', onClick: () => void watcher.refresh() })
     );
+    watcher.changed.connect((_, { obstacle }) => this.toggleClass('dwcp-mod-obstructed', obstacle !== null));
     this.addSection('Models', snapshot => snapshot.models?.length, snapshot => this.drawModels(snapshot));
     this.addSection('Endpoints', snapshot => snapshot.endpoints?.length, drawEndpoints);
   }
@@ -66,8 +67,8 @@ export class DwcpPanel extends SidePanel {
     const others = status.workspaces;
     if (others.length < 2) {
       return (
-        <span className="dwcp-Workspace" title={`Workspace ${status.workspace.path}`}>
-          {nameOf(status.workspace)}
+        <span className="dwcp-Workspace" title={`Workspace in ${status.workspace.path}`}>
+          {status.workspace.name}
         </span>
       );
     }
@@ -80,7 +81,7 @@ export class DwcpPanel extends SidePanel {
       >
         {others.map(workspace => (
           <option key={workspace.id} value={workspace.id}>
-            {nameOf(workspace)}
+            {workspace.name}
           </option>
         ))}
       </select>
@@ -121,10 +122,4 @@ function ObstacleNote({ obstacle }: { obstacle: Obstacle }): JSX.Element {
       <p>{obstacle.remedy}</p>
     </div>
   );
-}
-
-/** A workspace is called by the folder that it lies in. */
-function nameOf(workspace: Workspace): string {
-  const folders = workspace.path.split('/').filter(part => part !== '' && part !== '.dwcp' && part !== '.');
-  return folders.at(-1) ?? 'Workspace of the root folder';
 }
