@@ -3,6 +3,10 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("dwcp", deadline=None)  # the first example of a test pays for imports
+settings.load_profile("dwcp")
 
 
 @pytest.fixture(autouse=True)
