@@ -178,7 +178,8 @@ class Timekeeper:
 def late(item: Item) -> DeadlineError:
     """Return the error of an item whose deadline has passed."""
     return DeadlineError(
-        f"No answer within {item.deadline - item.arrived:g} s. The model is slower than the requests come, or it hangs; "
+        f"No answer within {item.deadline - item.arrived:g} s. The model is slower than the requests come, or "
+        "it hangs; "
         "deploy it with more replicas or a larger timeout_s."
     )
 

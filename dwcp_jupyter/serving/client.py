@@ -70,7 +70,8 @@ class GatewayClient:
                 self._forget()
                 if time.monotonic() > deadline or self.gateway is None:
                     raise PredictionError(
-                        f"The workspace's gateway does not answer: {exc}. Look at %endpoints; deploy the endpoint again if it "
+                        f"The workspace's gateway does not answer: {exc}. Look at %endpoints; deploy the "
+                        "endpoint again if it "
                         "is gone."
                     ) from exc
             except TimeoutError as exc:
@@ -138,7 +139,8 @@ def plain(value: Any) -> Any:
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     raise SignatureError(
-        f"A value of type '{type(value).__name__}' cannot be sent as JSON. Convert it to a number, a text, a list or a dictionary."
+        f"A value of type '{type(value).__name__}' cannot be sent as JSON. Convert it to a number, a text, a "
+        "list or a dictionary."
     )
 
 

@@ -75,7 +75,9 @@ def prepare(
     path: Path | None = None,
     actor: Actor | None = None,
 ) -> Prepared:
-    """Return the version with all that its endpoint needs; takes seconds, touches the metadata for reads, and for the decision to trust.
+    """Return the version with all that its endpoint needs.
+
+    It takes seconds, and touches the metadata for reads, and for the decision to trust.
 
     Parameters
     ----------
@@ -194,7 +196,8 @@ def _compile(
             compilation = _native(str(exc))
     if compile is Compile.ALWAYS and compilation.onnx is None:
         raise DeploymentError(
-            f"'{version.reference}' cannot be compiled: {compilation.reason}. Deploy it with compile='auto' to serve it natively."
+            f"'{version.reference}' cannot be compiled: {compilation.reason}. Deploy it with compile='auto' to "
+            "serve it natively."
         )
     return compilation, example
 
@@ -377,7 +380,8 @@ def _refuse_foreign(name: str, former: dict[str, Any] | None, hold: Hold) -> Non
         return
     if _is_alive(former["owner_pid"]):
         raise EndpointExistsError(
-            f"The endpoint '{name}' belongs to the running process {former['owner_pid']}. Deploy under another name, or undeploy "
+            f"The endpoint '{name}' belongs to the running process {former['owner_pid']}. Deploy under another "
+            "name, or undeploy "
             "it there, or end that process."
         )
 

@@ -5,6 +5,7 @@ The signature decides once, when an endpoint comes up, how its rows travel. Mode
 get `TupleCodec`. Both check names and types while the JSON is parsed, in C: that is the fast path, and it only ever
 says "fits" or "look closer". Looking closer is `flavors.Signature.conform`, the one place that words what is wrong.
 """
+# ruff: noqa: D102 - what each method of a codec does is said once, in `RowCodec`
 
 from __future__ import annotations
 

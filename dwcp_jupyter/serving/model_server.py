@@ -1,7 +1,7 @@
 """`ModelServer`: deploy versions of models, ask them, see how they do.
 
-The methods are synchronous at heart (`deploy`, `invoke`, `undeploy`), so that a notebook can interrupt them; the guide's
-coroutines run the same in a thread.
+The methods are synchronous at heart (`deploy`, `invoke`, `undeploy`), so that a notebook can interrupt them; the
+guide's coroutines run the same in a thread.
 """
 
 from __future__ import annotations
@@ -317,7 +317,8 @@ class ModelServer:
         version = self._registry.resolve(reference)
         if version.is_draft:
             raise ModelNotFoundError(
-                f"'{version.reference}' is a draft: it has no model file to serve. Complete it with store_model_artifact."
+                f"'{version.reference}' is a draft: it has no model file to serve. Complete it with "
+                "store_model_artifact."
             )
         return version
 
@@ -346,7 +347,8 @@ class ModelServer:
             server = ServerHold(base_url="")
         if server is None and lifetime is not None:
             raise DeploymentError(
-                "No Jupyter server and no `dwcp serve` holds this workspace, so nothing could keep the endpoint with the "
+                "No Jupyter server and no `dwcp serve` holds this workspace, so nothing could keep the "
+                "endpoint with the "
                 "lifetime 'server'. Start `dwcp serve`, or leave the lifetime out to serve until this process ends."
             )
         return server

@@ -145,7 +145,7 @@ class PredictionLog:
     # -- reading
 
     def read(self, *, since: datetime | None = None, until: datetime | None = None) -> pa.Table:
-        """Return all whole rows with ``since <= time < until``, oldest first; an empty table without columns if none."""
+        """Return all whole rows with ``since <= time < until``, oldest first; no columns if there are none."""
         self.flush()
         tables = self._tables()
         if not tables:
@@ -241,7 +241,10 @@ class PredictionLog:
             path.unlink(missing_ok=True)
 
     def _files(self) -> tuple[list[Path], list[Path]]:
-        """Return the Parquet files, and the segments that none of them holds. Segments are listed first: see `compact`."""
+        """Return the Parquet files, and the segments that none of them holds.
+
+        Segments are listed first: one that is compacted meanwhile is then seen in the Parquet file.
+        """
         segments = sorted(self.folder.glob("*.arrows"))
         parquet = sorted(self.folder.glob("*.parquet"))
         held = {name for path in parquet for name in _sources_of(path)}

@@ -50,7 +50,8 @@ def read_token(root: Path) -> str:
         token = stream.read().decode().strip()
     if mode & 0o077:
         raise WorkspaceError(
-            f"The token file '{path}' can be read by others, so it is no secret. Delete it; the next deploy makes a new one."
+            f"The token file '{path}' can be read by others, so it is no secret. Delete it; the next deploy "
+            "makes a new one."
         )
     if not token:
         raise WorkspaceError(f"The token file '{path}' is empty. Delete it; the next deploy makes a new one.")

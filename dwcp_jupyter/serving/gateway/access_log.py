@@ -42,7 +42,8 @@ class AccessLog:
         if not lines:
             return
         text = "".join(
-            f"{datetime.fromtimestamp(time_s, tz=UTC).isoformat(timespec='milliseconds')} {method} {_quoted(path)} {status} "
+            f"{datetime.fromtimestamp(time_s, tz=UTC).isoformat(timespec='milliseconds')} {method} "
+            f"{_quoted(path)} {status} "
             f"{latency_s * 1e3:.3f}ms rows={rows} id={_quoted(request_id)}\n"
             for time_s, method, path, status, latency_s, rows, request_id in lines
         )

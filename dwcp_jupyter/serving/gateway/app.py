@@ -173,7 +173,8 @@ class Gateway:
         try:
             if not request.is_authorized and path not in _OPEN_PATHS:
                 raise UnauthorizedError(
-                    "No valid token. Send the header 'Authorization: Bearer TOKEN'; the token is in the workspace's run/token "
+                    "No valid token. Send the header 'Authorization: Bearer TOKEN'; the token is in the "
+                    "workspace's run/token "
                     "file and in Endpoint.token."
                 )
             page = self._answer(path, method)
@@ -236,7 +237,8 @@ async def _body(receive: Receive, announced: int, limit: int) -> bytes:
 
 def _too_large(size: int, limit: int) -> BodyTooLargeError:
     return BodyTooLargeError(
-        f"The request's body has {size} bytes or more, above the endpoint's limit of {limit}. Send fewer rows at once, or deploy "
+        f"The request's body has {size} bytes or more, above the endpoint's limit of {limit}. Send fewer rows "
+        "at once, or deploy "
         "with a larger max_body_bytes."
     )
 

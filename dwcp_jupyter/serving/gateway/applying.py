@@ -101,7 +101,7 @@ class Applier:
             return await self._new_route(description, current)
         except DwcpError as exc:
             failed[name] = str(exc)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - one endpoint that cannot be read must not cost the others
             _log.exception("endpoint %s cannot be served", name)
             failed[name] = f"{type(exc).__name__}: {exc}"
         return current  # an update that fails leaves the former generation at work
@@ -169,6 +169,6 @@ def _is_native(route: Route) -> bool:
 
 async def _finish(route: Route) -> None:
     """Close a route once nothing is on its way; requests that are still being parsed count too."""
-    while route.on_their_way or not route.runner.is_idle:
+    while route.on_their_way or not route.runner.is_idle:  # noqa: ASYNC110 - of several counters, once per update
         await asyncio.sleep(_IDLE_LOOK_S)
     await route.close()

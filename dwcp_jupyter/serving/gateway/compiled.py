@@ -83,7 +83,8 @@ class OnnxModel:
         columns = [name for name, bad in zip(self._codec.names, is_infinite, strict=True) if bad]
         if columns:
             raise SignatureError(
-                f"Column '{columns[0]}' holds a number too large for the model, which computes in float32 (up to 3.4e38). "
+                f"Column '{columns[0]}' holds a number too large for the model, which computes in float32 (up "
+                "to 3.4e38). "
                 "Send a smaller one.",
                 columns=tuple(columns),
             )
@@ -112,7 +113,7 @@ class CompiledRunner:
 
     @property
     def ready_replicas(self) -> int:
-        """This process is one."""
+        """One: the process itself."""
         return 1
 
     @property

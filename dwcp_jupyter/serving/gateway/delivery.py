@@ -65,7 +65,7 @@ class Delivery:
             await self._loop.run_in_executor(self._executor, self._writer.write, batch)
         except OSError as exc:  # the writer has recorded the gap; predictions go on
             _log.warning("predictions could not be logged: %s", exc)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - whoever waits must get an answer
             _log.exception("predictions could not be logged")
             for item in items:
                 item.fail(exc)

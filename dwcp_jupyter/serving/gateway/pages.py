@@ -47,6 +47,14 @@ class Pages:
     ) -> None:
         self._siblings = siblings
         self._is_ready = is_ready
+        self._fixed: dict[str, Callable[[RouteTable], Page]] = {
+            "/v2/health/live": lambda _: _json({"live": True}),
+            "/v2/health/ready": self._ready,
+            "/v2": lambda _: _json({"name": "dwcp_jupyter", "version": __version__, "extensions": []}),
+            "/v2/models": lambda table: _json({"models": [route.description.name for route in table.routes]}),
+            "/openapi.json": lambda table: _json(openapi.document([route.description for route in table.routes])),
+            "/dwcp/metrics": self._exposition,
+        }
 
     def find(self, path: str, table: RouteTable) -> Page:
         """Return the page at `path`.
@@ -56,33 +64,26 @@ class Pages:
         EndpointNotFoundError
             If there is no such endpoint, or no such page.
         """
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return fixed(table)
         match path.split("/")[1:]:
-            case ["v2", "health", "live"]:
-                return _json({"live": True})
-            case ["v2", "health", "ready"]:
-                return _json({"ready": self._is_ready()}, status=200 if self._is_ready() else 503)
-            case ["v2"]:
-                return _json({"name": "dwcp_jupyter", "version": __version__, "extensions": []})
-            case ["v2", "models"]:
-                return _json({"models": [route.description.name for route in table.routes]})
-            case ["v2", "models", name]:
-                return _json(describe(table.get(name).description))
-            case ["v2", "models", name, "ready"]:
-                return _ready(table.get(name))
-            case ["v2", "models", name, "versions", version]:
-                return _json(describe(table.get(name, version).description))
-            case ["v2", "models", name, "versions", version, "ready"]:
-                return _ready(table.get(name, version))
-            case ["openapi.json"]:
-                return _json(openapi.document([route.description for route in table.routes]))
-            case ["dwcp", "metrics"]:
-                return Page(exposition(table.routes, self._siblings()), content_type=TEXT)
+            case ["v2", "models", name, *rest]:
+                page = _model_page(name, rest, table)
+                if page is not None:
+                    return page
             case ["dwcp", "metrics", name]:
                 return _json(self._metrics(table.get(name)))
         raise EndpointNotFoundError(
             f"There is nothing at '{path}'. Predictions: POST /v2/models/ENDPOINT/infer or /invocations/ENDPOINT; "
             "the rest is described at /openapi.json."
         )
+
+    def _ready(self, _table: RouteTable) -> Page:
+        return _json({"ready": self._is_ready()}, status=200 if self._is_ready() else 503)
+
+    def _exposition(self, table: RouteTable) -> Page:
+        return Page(exposition(table.routes, self._siblings()), content_type=TEXT)
 
     def _metrics(self, route: Route) -> dict[str, Any]:
         endpoint_id = route.description.id
@@ -120,6 +121,15 @@ def describe(description: EndpointDescription) -> dict[str, Any]:
             "classes": None if description.classes is None else list(description.classes),
         },
     }
+
+
+def _model_page(name: str, rest: list[str], table: RouteTable) -> Page | None:
+    version = None
+    if rest[:1] == ["versions"] and len(rest) > 1:
+        version, rest = rest[1], rest[2:]
+    if rest == ["ready"]:
+        return _ready(table.get(name, version))
+    return _json(describe(table.get(name, version).description)) if not rest else None
 
 
 def _ready(route: Route) -> Page:

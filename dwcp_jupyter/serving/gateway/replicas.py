@@ -204,8 +204,10 @@ class ReplicaRunner:
             else:
                 item.fail(
                     PredictionError(
-                        "The replica died while it answered, and so did the one that was asked again. If the model needs "
-                        "more memory than there is, or crashes on these rows, the log in the workspace's logs/ folder says so."
+                        "The replica died while it answered, and so did the one that was asked again. If the "
+                        "model needs "
+                        "more memory than there is, or crashes on these rows, the log in the workspace's logs/ "
+                        "folder says so."
                     )
                 )
         self._queue.put_back([item for item in again if not item.future.done()])
@@ -217,7 +219,8 @@ class ReplicaRunner:
         if self.ready_replicas:
             return late(item)
         return NotReadyError(
-            "No replica of the endpoint is running now; one is being started. Send the request again in a moment, or look at "
+            "No replica of the endpoint is running now; one is being started. Send the request again in a "
+            "moment, or look at "
             "%endpoints and the workspace's logs/ folder."
         )
 

@@ -108,7 +108,8 @@ class RouteTable:
         served = route.description.version
         if version is not None and version.removeprefix("v") != served:
             raise EndpointNotFoundError(
-                f"The endpoint '{name}' serves version '{served}', not '{version}'. Leave the version out, or deploy that one."
+                f"The endpoint '{name}' serves version '{served}', not '{version}'. Leave the version out, or "
+                "deploy that one."
             )
         return route
 

@@ -1,5 +1,6 @@
-"""What a request may look like, and what the answer does: Open Inference Protocol v2, and MLflow's `/invocations`
-with the guide's feature dictionaries.
+"""What a request may look like, and what the answer does.
+
+There are two: Open Inference Protocol v2, and MLflow's ``/invocations`` with the guide's feature dictionaries.
 
 Each protocol turns a body into rows of the endpoint's codec and an answer into JSON. One row in its plain form is
 parsed, checked and packed in C; whatever is not plainly right becomes a data frame that `Signature.conform` judges, so

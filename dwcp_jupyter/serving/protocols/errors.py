@@ -91,14 +91,14 @@ def status_of(error: BaseException) -> int:
 
 
 def error_answer(error: BaseException, *, request_id: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return status, further headers and JSON body. What nobody foresaw shows its kind only; its text is for the log."""
+    """Return status, further headers and JSON body; of what nobody foresaw, the kind only: its text is for the log."""
     status = status_of(error)
     is_ours = isinstance(error, DwcpError)
+    kind = type(error).__name__
+    unforeseen = f"The gateway failed with {kind}. Its log in the workspace's logs/ folder has the details."
     record: dict[str, Any] = {
-        "error": str(error)
-        if is_ours
-        else f"The gateway failed with {type(error).__name__}. Its log in the workspace's logs/ folder has the details.",
-        "code": type(error).__name__,
+        "error": str(error) if is_ours else unforeseen,
+        "code": kind,
         "request_id": request_id,
     }
     if isinstance(error, SignatureError):

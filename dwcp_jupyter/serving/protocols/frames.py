@@ -31,7 +31,8 @@ def decode_json(body: bytes) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         detail = "it is empty" if not body else str(exc)
         raise MalformedRequestError(
-            f"The request's body is not valid JSON: {detail}. NaN and Infinity are not JSON; send null for a missing value."
+            f"The request's body is not valid JSON: {detail}. NaN and Infinity are not JSON; send null for a "
+            "missing value."
         ) from exc
 
 
@@ -140,7 +141,8 @@ def csv_frame(body: bytes, signature: Signature) -> pd.DataFrame:
         frame = pd.read_csv(io.BytesIO(body), dtype=texts, skipinitialspace=True)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as exc:
         raise MalformedRequestError(
-            f"The request's body is not readable as CSV: {exc}. Send a header line with the column names, then one line per row."
+            f"The request's body is not readable as CSV: {exc}. Send a header line with the column names, then "
+            "one line per row."
         ) from exc
     _not_empty(frame)
     for name in texts:

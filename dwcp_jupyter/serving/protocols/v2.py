@@ -192,7 +192,8 @@ def _checked(tensor: _Tensor) -> list[Any]:
         data = [element for part in data for element in part]
     if len(data) != math.prod(tensor.shape):
         raise MalformedRequestError(
-            f"Input '{tensor.name}' has {len(data)} elements, but its shape {tensor.shape} has {math.prod(tensor.shape)}."
+            f"Input '{tensor.name}' has {len(data)} elements, but its shape {tensor.shape} has "
+            f"{math.prod(tensor.shape)}."
         )
     _check_elements(tensor, data)
     return data
@@ -204,7 +205,8 @@ def _check_elements(tensor: _Tensor, data: list[Any]) -> None:
     if not exact <= set(kinds):
         position = next(i for i, element in enumerate(data) if element is not None and type(element) not in kinds)
         raise SignatureError(
-            f"Input '{tensor.name}' has the datatype {tensor.datatype}, but its element {position} is {data[position]!r}. "
+            f"Input '{tensor.name}' has the datatype {tensor.datatype}, but its element {position} is "
+            f"{data[position]!r}. "
             f"Send {wanted}, or the datatype that fits.",
             columns=(tensor.name,),
         )
