@@ -13,7 +13,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dwcp_jupyter.supervisor.client import Hold, find, hold, status, stop
+    from dwcp_jupyter.supervisor.client import Hold, hold
+    from dwcp_jupyter.supervisor.finding import find, status, stop
     from dwcp_jupyter.supervisor.reports import Answer, Applied, EndpointReport, HoldKind, Status
     from dwcp_jupyter.supervisor.runtime import runtime_dir
     from dwcp_jupyter.supervisor.state import EndpointStatus, Lifetime, ProcessSpec, Spec
@@ -47,11 +48,11 @@ _HOMES = {
     "ProcessSpec": "state",
     "Spec": "state",
     "Status": "reports",
-    "find": "client",
+    "find": "finding",
     "hold": "client",
     "runtime_dir": "runtime",
-    "status": "client",
-    "stop": "client",
+    "status": "finding",
+    "stop": "finding",
 }
 
 

@@ -34,6 +34,8 @@ def main(arguments: list[str]) -> int:
         if take(layout.lock) is None:
             _answer(options.ready_fd, {"taken": True})
             return 0
+        layout.remove_runtime()  # what a killed supervisor and its processes left
+        layout.create()
         _supervise(layout, options.ready_fd)
     except (DwcpError, OSError) as exc:
         _answer(options.ready_fd, {"error": str(exc)})

@@ -268,7 +268,7 @@ class Supervisor:
         self._control.refuse_new()
         self._reconciler.kill()
         self._layout.record.unlink(missing_ok=True)
-        self._layout.remove_sockets()
+        self._layout.remove_runtime()
         self._cleaned.set()
         await self._control.close()
         _log.info("Supervisor %d ended.", os.getpid())

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
@@ -107,12 +108,9 @@ class Layout:
                 "XDG_RUNTIME_DIR to a private folder."
             )
 
-    def remove_sockets(self) -> None:
-        """Remove the folder of the sockets and what lies in it."""
-        with contextlib.suppress(OSError):
-            for path in self.runtime.glob("*.sock"):
-                path.unlink(missing_ok=True)
-            self.runtime.rmdir()
+    def remove_runtime(self) -> None:
+        """Remove the folder of the sockets and all that processes put there."""
+        shutil.rmtree(self.runtime, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -215,6 +215,7 @@ def test_files_that_a_killed_supervisor_left_do_no_harm(workspace: Workspace) ->
     folder.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(folder / "control.sock"))
+    (folder / "gateway-0.figures").touch()
     (workspace.root / "run").mkdir()
     (workspace.root / "run" / "supervisor.lock").write_text("999999")
     (workspace.root / "run" / "supervisor.json").write_text(f'{{"pid": 999999, "socket": "{folder}/control.sock"}}')
@@ -222,6 +223,7 @@ def test_files_that_a_killed_supervisor_left_do_no_harm(workspace: Workspace) ->
     assert supervisor.find(workspace.root) is None
     with supervisor.hold(workspace.stores) as hold:
         assert hold.status().pid == supervisor.find(workspace.root)
+        assert [path.name for path in folder.iterdir()] == ["control.sock"]
 
 
 def test_a_folder_that_others_can_enter_takes_no_socket(workspace: Workspace) -> None:
