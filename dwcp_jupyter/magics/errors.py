@@ -1,0 +1,76 @@
+"""How errors reach the reader of a notebook.
+
+Plain misuse becomes IPython's `UsageError`: one line, no traceback. What failed although it was asked for rightly (a
+deployment, a pipeline, an integrity check) is raised as itself, so that `except` and nbval see it, but is shown by its
+message alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, TypeVar
+
+from IPython.core.error import UsageError
+
+from dwcp_jupyter import exceptions as errors
+
+__all__ = ["TABLE", "Shown", "reported"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Shown(Enum):
+    """What becomes of an error."""
+
+    USAGE = "a UsageError: the call was wrong"
+    ITSELF = "raised as itself: the call was right and failed"
+
+
+TABLE: dict[type[errors.DwcpError], Shown] = {
+    errors.AmbiguousModelError: Shown.USAGE,
+    errors.ApprovalError: Shown.ITSELF,
+    errors.ArtifactNotFoundError: Shown.ITSELF,
+    errors.DataValidationError: Shown.ITSELF,
+    errors.DeploymentError: Shown.ITSELF,
+    errors.EndpointExistsError: Shown.USAGE,
+    errors.EndpointNotFoundError: Shown.USAGE,
+    errors.FlavorError: Shown.USAGE,
+    errors.IntegrityError: Shown.ITSELF,
+    errors.InvalidNameError: Shown.USAGE,
+    errors.InvalidVersionError: Shown.USAGE,
+    errors.LeaseTimeoutError: Shown.ITSELF,
+    errors.MissingExtraError: Shown.USAGE,
+    errors.ModelNotFoundError: Shown.USAGE,
+    errors.MonitoringError: Shown.USAGE,
+    errors.PipelineConfigError: Shown.USAGE,
+    errors.PipelineError: Shown.ITSELF,
+    errors.PredictionError: Shown.ITSELF,
+    errors.QueueFullError: Shown.ITSELF,
+    errors.SchemaTooNewError: Shown.ITSELF,
+    errors.SettingError: Shown.USAGE,
+    errors.SignatureError: Shown.USAGE,
+    errors.SupervisorError: Shown.ITSELF,
+    errors.TransitionError: Shown.USAGE,
+    errors.UntrustedArtifactError: Shown.ITSELF,
+    errors.VersionExistsError: Shown.USAGE,
+    errors.WorkspaceError: Shown.ITSELF,
+}
+
+
+def reported(magic: F) -> F:
+    """Return the magic with its errors shown by the table."""
+
+    @functools.wraps(magic)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return magic(*args, **kwargs)
+        except errors.DwcpError as exc:
+            if TABLE[type(exc)] is Shown.USAGE:
+                raise UsageError(str(exc)) from exc
+            text = f"{type(exc).__name__}: {exc}"
+            exc._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]  # IPython's protocol
+            raise
+
+    return wrapped  # type: ignore[return-value]

@@ -1,0 +1,55 @@
+"""What the magics of one shell share: its workspace, and reading and keeping its variables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics
+
+from dwcp_jupyter.exceptions import did_you_mean
+
+if TYPE_CHECKING:
+    from dwcp_jupyter.workspace import Workspace
+
+__all__ = ["WorkspaceBound"]
+
+
+class WorkspaceBound(Magics):
+    """Magics that work on the workspace found from the notebook's folder."""
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace, found anew for each call and kept open while it is the same."""
+        from dwcp_jupyter.workspace import find
+
+        return find()
+
+    def variable(self, name: str) -> Any:
+        """Return the notebook's variable `name`.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        if name not in self.namespace:
+            known = [key for key in self.namespace if not key.startswith("_")]
+            raise UsageError(f"The notebook has no variable '{name}'.{did_you_mean(name, known)} Assign it first.")
+        return self.namespace[name]
+
+    @property
+    def namespace(self) -> dict[str, Any]:
+        """The notebook's variables."""
+        assert self.shell is not None
+        namespace: dict[str, Any] = self.shell.user_ns
+        return namespace
+
+    def give(self, value: Any, name: str | None) -> Any:
+        """Return `value`, also kept in the notebook's variable `name` where one is asked for."""
+        if name is not None:
+            if not name.isidentifier():
+                raise UsageError(f"-o '{name}' is no variable name.")
+            assert self.shell is not None
+            self.shell.push({name: value})
+        return value

@@ -1,0 +1,227 @@
+"""The domains over one set of stores."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dwcp_jupyter import __version__, config, store
+from dwcp_jupyter.events import Event
+from dwcp_jupyter.workspace.reports import Diagnosis, VersionReport, WorkspaceStatus
+
+if TYPE_CHECKING:
+    from dwcp_jupyter.monitoring import DriftReport, MLMonitor
+    from dwcp_jupyter.pipeline import PipelineConfig, PipelineRun
+    from dwcp_jupyter.registry import ModelRegistry, ModelVersion
+    from dwcp_jupyter.serving import Endpoint, ModelServer, PredictionResponse
+
+__all__ = ["Workspace", "find"]
+
+_DEPLOY_OPTIONS = ("compile", "lifetime", "trust", "timeout_s")
+
+
+@functools.lru_cache(maxsize=16)
+def _opened(root: Path) -> Workspace:
+    return Workspace(root)
+
+
+def find(path: str | os.PathLike[str] | None = None) -> Workspace:
+    """Return the workspace at `path` or above the working directory; one object as long as it is one folder."""
+    return _opened(config.locate(path).root)
+
+
+class Workspace:
+    """One project's models, runs, endpoints and their history.
+
+    Parameters
+    ----------
+    storage : Stores or path, optional
+        The workspace folder, or a project folder that holds one; found from the working directory without it.
+
+    Examples
+    --------
+    ::
+
+        ws = Workspace()
+        version = ws.register("churn", model, version="1.0.0")
+        endpoint = ws.deploy("churn@1.0.0")
+        ws.predict("churn", {"age": 42, "balance": 10.5})
+    """
+
+    def __init__(self, storage: store.Stores | str | os.PathLike[str] | None = None) -> None:
+        self.stores = store.as_stores(storage)
+
+    @functools.cached_property
+    def registry(self) -> ModelRegistry:
+        """Models and their versions."""
+        from dwcp_jupyter.registry import ModelRegistry
+
+        return ModelRegistry(self.stores)
+
+    @functools.cached_property
+    def serving(self) -> ModelServer:
+        """Endpoints."""
+        from dwcp_jupyter.serving import ModelServer
+
+        return ModelServer(self.stores)
+
+    def monitor(self, model_id: str, model_version: str | None = None) -> MLMonitor:
+        """Return the monitor of one version."""
+        from dwcp_jupyter.monitoring import MLMonitor
+
+        version = self.registry.get_model(model_id if model_version is None else f"{model_id}@{model_version}")
+        return MLMonitor(version.name, version.version, self.stores)
+
+    def run_pipeline(self, pipeline_config: PipelineConfig, **options: Any) -> PipelineRun:
+        """Return the finished run of a configuration; `options` go to `MLPipeline.run`."""
+        from dwcp_jupyter.pipeline import MLPipeline
+
+        return MLPipeline(pipeline_config, self.stores).run(**options)
+
+    def register(
+        self,
+        name: str,
+        model: Any,
+        *,
+        version: str | None = None,
+        bump: str = "minor",
+        metrics: Mapping[str, float] | None = None,
+        data: Any = None,
+        tags: Iterable[str] = (),
+        stage: str = "development",
+        changelog: str = "",
+        code: str | None = None,
+    ) -> ModelVersion:
+        """Return a fitted model's new version.
+
+        Parameters
+        ----------
+        name : str
+            The model's name.
+        model : object
+            Fitted, of a framework that a flavor keeps.
+        version : str, optional
+            A semantic version; the next one by `bump` without it.
+        data : pandas.DataFrame, optional
+            Training inputs, shape (n_samples, n_features): the signature and the example are inferred from them, and
+            they are kept as reference for drift.
+        stage : str
+            ``"development"`` or ``"staging"``.
+        code : str, optional
+            Source that made the model.
+        """
+        from dwcp_jupyter.registry import ModelMetadata
+
+        said = ModelMetadata(
+            name=name,
+            version=version,
+            metrics=metrics or {},
+            tags=tuple(tags),
+            changelog=changelog,
+            code=code,
+            environment={"python": platform.python_version(), "dwcp_jupyter": __version__},
+        )
+        registered = self.registry.register_model(said, model, input_example=data, bump=bump, reference_data=data)
+        return registered if stage == "development" else self.registry.promote_model(registered.id, stage)
+
+    def register_run(
+        self,
+        run: PipelineRun,
+        name: str | None = None,
+        *,
+        version: str | None = None,
+        bump: str = "minor",
+        stage: str = "development",
+    ) -> ModelVersion:
+        """Return the version registered from a completed pipeline run.
+
+        Its package holds preprocessing and model together, and its training data stay with it as reference for drift.
+
+        Raises
+        ------
+        PipelineError
+            If the run did not complete.
+        """
+        from dwcp_jupyter.workspace import runs
+
+        registered = runs.register(self.registry, run, name=name, version=version, bump=bump)
+        return registered if stage == "development" else self.registry.promote_model(registered.id, stage)
+
+    def deploy(self, reference: str, *, name: str | None = None, **endpoint_config: Any) -> Endpoint:
+        """Return the endpoint that serves a version, under the model's name unless `name` gives another.
+
+        Deploying another version of the model is then a rolling update of the same endpoint. ``compile``, ``lifetime``,
+        ``trust`` and ``timeout_s`` are taken as in `ModelServer.deploy`; the rest is the endpoint's configuration.
+        """
+        options = {key: endpoint_config.pop(key) for key in _DEPLOY_OPTIONS if key in endpoint_config}
+        version = self.registry.resolve(reference)
+        return self.serving.deploy(
+            version.name, version.version, endpoint_config=endpoint_config, name=name or version.name, **options
+        )
+
+    def predict(self, endpoint: str, data: Any) -> PredictionResponse:
+        """Return an endpoint's answer to a data frame, a dict of features or a list of them, asked over HTTP."""
+        rows = [dict(data)] if isinstance(data, Mapping) else data
+        return self.serving.invoke_batch(endpoint, rows, batch_size=max(1, len(rows)))[0]
+
+    def drift(self, target: str, data: Any = None) -> DriftReport:
+        """Return how far current data are from a version's reference data.
+
+        Parameters
+        ----------
+        target : str
+            An endpoint's name, or a model's reference.
+        data : pandas.DataFrame, optional
+            Current data; the version's prediction log without it.
+        """
+        served = {endpoint.name: endpoint for endpoint in self.serving.list_endpoints()}
+        if target not in served:
+            return self.monitor(target).check_drift(data)
+        return self.monitor(served[target].model, served[target].version).check_drift(data)
+
+    @property
+    def events(self) -> list[Event]:
+        """Every recorded state change, in order."""
+        return self.stores.metadata.events()
+
+    def init(self) -> WorkspaceStatus:
+        """Return the status of the workspace, created here if there was none."""
+        with self.stores.metadata.transaction():
+            pass
+        return self.status()
+
+    def status(self) -> WorkspaceStatus:
+        """Return what the workspace holds and what runs for it."""
+        from dwcp_jupyter.workspace import reports
+
+        return reports.status(self.stores)
+
+    def doctor(self) -> Diagnosis:
+        """Return the result of checking the installation and the workspace."""
+        from dwcp_jupyter.workspace import diagnosis
+
+        return diagnosis.diagnose(self.stores)
+
+    def stop(self) -> WorkspaceStatus:
+        """Return the status after the supervisor and every endpoint of this workspace have ended."""
+        from dwcp_jupyter import supervisor
+
+        supervisor.stop(self.stores.root)
+        return self.status()
+
+    def version(self) -> VersionReport:
+        """Return the installed versions."""
+        from dwcp_jupyter.workspace import reports
+
+        return reports.versions()
+
+    def close(self) -> None:
+        """Give back what the stores hold open."""
+        self.stores.close()
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.stores.root)!r})"
