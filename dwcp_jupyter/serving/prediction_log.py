@@ -230,6 +230,7 @@ class PredictionLog:
         temporary = target.with_suffix(".parquet.tmp")
         pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
         with temporary.open("rb") as stream:
+            os.fchmod(stream.fileno(), 0o600)
             os.fsync(stream.fileno())
         temporary.replace(target)
         return Compaction(segments=len(segments), rows=table.num_rows, path=target)
