@@ -14,7 +14,22 @@ import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum, StrEnum
 
-__all__ = ["MISSING", "Format", "clip", "duration_ms", "format_value", "integer", "is_number", "number", "visible"]
+__all__ = [
+    "MISSING",
+    "Format",
+    "byte_size",
+    "clip",
+    "decimal",
+    "duration_ms",
+    "format_value",
+    "integer",
+    "is_number",
+    "moment",
+    "number",
+    "p_value",
+    "percent",
+    "visible",
+]
 
 MISSING = "–"  # noqa: RUF001
 """What stands for a value that is not there."""
@@ -35,6 +50,8 @@ class Format(StrEnum):
     INTEGER = "integer"
     NUMBER = "number"
     """Four significant digits."""
+    DECIMAL = "decimal"
+    """Three decimals, so that a column of small figures lines up."""
     PERCENT = "percent"
     """From a fraction: 0.95 is 95%."""
     P_VALUE = "p_value"
@@ -105,6 +122,17 @@ def _not_finite(value: float) -> str:
     if math.isnan(value):
         return "NaN"
     return "∞" if value > 0 else "-∞"
+
+
+def decimal(value: float) -> str:
+    """Return `value` with three decimals.
+
+    Examples
+    --------
+    >>> decimal(0.0123456), decimal(1234.5)
+    ('0.012', '1,234.500')
+    """
+    return f"{value:,.3f}" if math.isfinite(value) else _not_finite(value)
 
 
 def integer(value: float) -> str:
@@ -210,6 +238,7 @@ def moment(value: date) -> str:
 _NUMERIC = {
     Format.INTEGER: integer,
     Format.NUMBER: number,
+    Format.DECIMAL: decimal,
     Format.PERCENT: percent,
     Format.P_VALUE: p_value,
     Format.MS: duration_ms,

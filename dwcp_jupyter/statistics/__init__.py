@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from dwcp_jupyter.statistics.effects import cramers_v, detectable_ks, mean_difference, wilson_interval
     from dwcp_jupyter.statistics.histograms import bin_counts, category_counts, quantile_edges, sturges_edges
     from dwcp_jupyter.statistics.multiplicity import benjamini_hochberg
+    from dwcp_jupyter.statistics.numbers import NumberComparison, compare_numbers
     from dwcp_jupyter.statistics.two_sample import TestResult, chi_square, ks_p_value, ks_two_sample
 
 __all__ = [
+    "NumberComparison",
     "TestResult",
     "benjamini_hochberg",
     "bin_counts",
     "category_counts",
     "chi_square",
+    "compare_numbers",
     "cramers_v",
     "detectable_ks",
     "jensen_shannon",
@@ -36,11 +39,13 @@ __all__ = [
 ]
 
 _HOME = {
+    "NumberComparison": "numbers",
     "TestResult": "two_sample",
     "benjamini_hochberg": "multiplicity",
     "bin_counts": "histograms",
     "category_counts": "histograms",
     "chi_square": "two_sample",
+    "compare_numbers": "numbers",
     "cramers_v": "effects",
     "detectable_ks": "effects",
     "jensen_shannon": "divergence",

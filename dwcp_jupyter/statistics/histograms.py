@@ -98,8 +98,10 @@ def category_counts(
     """
     import pandas as pd
 
-    left = pd.Series(np.asarray(reference)).value_counts()
-    right = pd.Series(np.asarray(current)).value_counts()
+    left, right = (
+        (values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))).value_counts()
+        for values in (reference, current)
+    )
     total = left.add(right, fill_value=0)
     categories: list[Any] = sorted(total.index, key=lambda name: (-float(total[name]), str(name)))
     counts = [frame.reindex(categories, fill_value=0).to_numpy().astype(np.int64) for frame in (left, right)]

@@ -28,7 +28,7 @@ def test_a_histogram_has_one_edge_more_than_bins():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Note("x", "loud"), lambda: Mark("x", "loud"), lambda: Column("x", format="pounds")]
+    "make", [lambda: Note("x", "loud"), lambda: Mark("x", "loud"), lambda: Column("x", format="loud")]
 )
 def test_unknown_levels_and_formats_are_refused(make):
     with pytest.raises(ValueError, match="loud"):
