@@ -45,10 +45,10 @@ function EndpointRow({ endpoint }: { endpoint: Endpoint }): JSX.Element {
         </span>
       </div>
       <div className="dwcp-Row-body">
-        <div className="dwcp-Endpoint-model">
-          <span className="dwcp-Endpoint-reference" title={endpoint.reference}>
-            {endpoint.reference}
-          </span>
+        <div className="dwcp-Endpoint-reference" title={endpoint.reference}>
+          {endpoint.reference}
+        </div>
+        <div className="dwcp-Badges">
           <span
             className="dwcp-Tag"
             title={

@@ -65,8 +65,11 @@ function ModelRow(props: {
             <Badge key={alias} kind="alias" label={`@${alias}`} value={version} />
           ))}
         </div>
-        <Metrics metrics={model.metrics} most={3} />
-        {isOpen ? <Versions id={listId} model={model} load={props.versions} /> : null}
+        {isOpen ? (
+          <Versions id={listId} model={model} load={props.versions} />
+        ) : (
+          <Metrics metrics={model.metrics} most={3} />
+        )}
       </div>
     </li>
   );

@@ -14,8 +14,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import dwcp_jupyter
+import psutil
 
+import dwcp_jupyter
 from tests.supervisor.workspaces import eventually
 
 TOKEN = "tested"
@@ -40,11 +41,21 @@ class Jupyter:
         A folder for its configuration and data.
     """
 
-    def __init__(self, root: Path, home: Path, *, command: str = "lab", environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        home: Path,
+        *,
+        command: str = "lab",
+        has_server_part: bool = True,
+        environ: dict[str, str] | None = None,
+    ) -> None:
         self.root = root
         self.home = home
         self.command = command
+        self.has_server_part = has_server_part
         self.port = _free_port()
+        home.mkdir(parents=True, exist_ok=True)
         self.log_path = home / "jupyter.log"
         self._environ = environ or {}
         self._prepare()
@@ -86,6 +97,12 @@ class Jupyter:
             self.process.wait(60)
         return self.log_path.read_text()
 
+    def kernel_environment(self) -> dict[str, str]:
+        """Return the environment that a kernel of this server has."""
+        sockets = {item.laddr for item in psutil.Process(self.process.pid).net_connections("unix")}
+        (path,) = (path for path in sockets if path.endswith("kernels.sock"))
+        return {**self._environment(), "DWCP_SERVER_ROOT": str(self.root), "DWCP_SERVER_SOCKET": path}
+
     def _prepare(self) -> None:
         labextensions = self.home / "share" / "labextensions"
         labextensions.mkdir(parents=True)
@@ -106,7 +123,7 @@ class Jupyter:
             f"--IdentityProvider.token={TOKEN}",
             f"--ServerApp.base_url={BASE_URL}",
             f"--ServerApp.root_dir={self.root}",
-            "--ServerApp.jpserver_extensions={'dwcp_jupyter': True}",
+            f"--ServerApp.jpserver_extensions={{'dwcp_jupyter': {self.has_server_part}}}",
             "--LabApp.expose_app_in_browser=True",
             "--LabApp.news_url=None",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
