@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from dwcp_jupyter import __version__
+from dwcp_jupyter._version import __version__
 from dwcp_jupyter.exceptions import DwcpError
 
 __all__ = ["main"]

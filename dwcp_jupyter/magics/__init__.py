@@ -31,7 +31,7 @@ def names() -> dict[str, list[str]]:
     """Return the magics' names by kind, ``"line"`` and ``"cell"``."""
     found: dict[str, list[str]] = {"line": [], "cell": []}
     for cls in CLASSES:
-        for kind, members in cls.magics.items():  # type: ignore[attr-defined]  # set by IPython's decorator
+        for kind, members in cls.magics.items():
             found[kind].extend(members)
     return {kind: sorted(members) for kind, members in found.items()}
 

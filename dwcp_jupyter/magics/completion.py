@@ -98,7 +98,7 @@ def _parsers() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for cls in CLASSES:
         for kind in ("line", "cell"):
-            for name, attribute in cls.magics[kind].items():  # type: ignore[attr-defined]  # set by IPython's decorator
+            for name, attribute in cls.magics[kind].items():
                 parser = getattr(cls, attribute).parser
                 found[name] = [option for action in parser._actions for option in action.option_strings]
     return found

@@ -40,7 +40,7 @@ def _documents() -> dict[str, str]:
     texts = {}
     for cls in CLASSES:
         for kind, sign in (("line", "%"), ("cell", "%%")):
-            for name, attribute in cls.magics[kind].items():  # type: ignore[attr-defined]  # set by IPython's decorator
+            for name, attribute in cls.magics[kind].items():
                 text = inspect.cleandoc(getattr(cls, attribute).__doc__ or "")
                 texts[f"{sign}{name}"] = _without_usage(text)
     return dict(sorted(texts.items(), key=lambda item: item[0].lstrip("%")))

@@ -8,6 +8,7 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.display import display
 
 from dwcp_jupyter.magics.errors import reported
 from dwcp_jupyter.magics.session import WorkspaceBound
@@ -57,8 +58,9 @@ class PipelineMagics(WorkspaceBound):
         self.give(run, args.output)
         if args.register is not None:
             registered = self.workspace.register_run(run, args.register or args.name, version=args.version)
+            display(registered)
             if args.deploy:
-                self.workspace.deploy(registered.reference)
+                display(self.workspace.deploy(registered.reference))
         return run
 
     def _fields(self, cell: str) -> dict[str, Any]:

@@ -22,12 +22,12 @@ class ServingMagics(WorkspaceBound):
     @argument("model", help="A reference: churn, churn@1.2.0, churn@champion, churn@staging.")
     @argument("--name", default=None, help="The endpoint's name; the model's by default.")
     @argument("--replicas", metavar="MIN[:MAX]", default="1", help="Number of replicas.")
-    @argument("--target-latency-ms", type=float, default=None, help="Latency to scale for, in milliseconds.")
+    @argument("--target-latency-ms", type=float, default=None, help="Latency to scale for.")
     @argument(
         "--compile",
         choices=("auto", "never"),
         default="auto",
-        help="Serve it as ONNX where that agrees.",
+        help="Serve as ONNX where it agrees.",
     )
     @argument("--detached", action="store_true", help="Let it outlive this process without a Jupyter server.")
     @argument("-o", "--output", metavar="VAR", default=None, help="Keep the endpoint in this variable too.")
@@ -36,7 +36,8 @@ class ServingMagics(WorkspaceBound):
     def deploy(self, line: str) -> Any:
         """Serve a version over HTTP, as an endpoint of its own processes.
 
-        Under a Jupyter server the endpoint outlives the kernel and comes back with the server; in a script it ends with it.
+        Under a Jupyter server the endpoint outlives the kernel and comes back with the server; in a script it
+        ends with it.
 
         Examples
         --------

@@ -245,7 +245,7 @@ class ModelRegistry:
             check_transition(version.reference, version.stage, target)
             if version.is_draft and target is not Stage.ARCHIVED:
                 raise TransitionError(
-                    f"'{version.reference}' is a draft without a model file. Complete it with store_model_artifact first."
+                    f"'{version.reference}' is a draft without a model file. Complete it by store_model_artifact."
                 )
             if target is Stage.PRODUCTION:
                 raise ApprovalError(

@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from dwcp_jupyter.flavors import Framework, Signature
 from dwcp_jupyter.registry.stages import Stage
-from dwcp_jupyter.rendering import Displayed, Facts, Table, View
+from dwcp_jupyter.rendering import Displayed, Facts, Listed, Table, View
 
 __all__ = ["Model", "ModelList", "ModelMetadata", "ModelVersion", "VersionList"]
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +86,8 @@ class ModelVersion(Displayed):
     sha256: str | None = None
     size_bytes: int | None = None
     signature: Signature | None = None
-    metrics: Mapping[str, float] = _NOTHING
-    hyperparameters: Mapping[str, Any] = _NOTHING
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     description: str = ""
     changelog: str = ""
@@ -99,12 +96,12 @@ class ModelVersion(Displayed):
     training_dataset: str | None = None
     training_started_at: datetime | None = None
     training_ended_at: datetime | None = None
-    environment: Mapping[str, Any] = _NOTHING
+    environment: Mapping[str, Any] = field(default_factory=dict)
     git_commit: str | None = None
     code_sha256: str | None = None
     run_id: str | None = None
     parent_id: str | None = None
-    custom_metadata: Mapping[str, Any] = _NOTHING
+    custom_metadata: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     created_at: datetime | None = None
     created_by: str = ""
@@ -166,13 +163,13 @@ class Model:
     latest: str | None
     stages: Mapping[str, str]
     aliases: Mapping[str, str]
-    metrics: Mapping[str, float] = _NOTHING
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Model({self.name}, latest={self.latest}, versions={self.version_count})"
 
 
-class ModelList(tuple[Model, ...], Displayed):
+class ModelList(Listed[Model]):
     """Models in order of their names."""
 
     __slots__ = ()
@@ -194,7 +191,7 @@ class ModelList(tuple[Model, ...], Displayed):
         return View("Models", [Table(columns, rows)] if rows else [_empty("model", "%%register")])
 
 
-class VersionList(tuple[ModelVersion, ...], Displayed):
+class VersionList(Listed[ModelVersion]):
     """Versions, the highest first."""
 
     __slots__ = ()
@@ -228,5 +225,8 @@ def _pairs(mapping: Mapping[str, str]) -> str:
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:
-    shown = [f"{name} {value:.4g}" for name, value in sorted(metrics.items())[:3]]
-    return ", ".join(shown) + (" …" if len(metrics) > 3 else "")
+    """Return the first metrics as text; those of the test where a version has any."""
+    tested = {name: value for name, value in metrics.items() if name.startswith("test_")}
+    chosen = tested or metrics
+    shown = [f"{name} {value:.4g}" for name, value in sorted(chosen.items())[:3]]
+    return ", ".join(shown) + (" …" if len(chosen) > 3 else "")

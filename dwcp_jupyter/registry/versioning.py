@@ -110,7 +110,7 @@ def _identifier(part: str) -> str:
 
 
 def _nearest(text: str) -> str:
-    numbers = re.findall(r"[0-9]+", text)[:3]
+    numbers = re.findall(r"[0-9]{1,9}", text[:_LONGEST])[:3]
     example = ".".join(str(int(number)) for number in (*numbers, "0", "0")[:3]) if numbers else "1.0.0"
     return f"for example {example[:_LONGEST]}."
 

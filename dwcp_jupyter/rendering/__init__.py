@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Table,
     )
     from dwcp_jupyter.rendering.formats import Format
+    from dwcp_jupyter.rendering.listed import Listed
     from dwcp_jupyter.rendering.view import Displayed, View
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Format",
     "Level",
     "Lines",
+    "Listed",
     "Mark",
     "Note",
     "Table",
@@ -53,6 +55,7 @@ _HOME = {
     "Format": "formats",
     "Level": "blocks",
     "Lines": "blocks",
+    "Listed": "listed",
     "Mark": "blocks",
     "Note": "blocks",
     "Table": "blocks",

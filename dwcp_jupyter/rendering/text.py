@@ -122,8 +122,9 @@ def _table(block: Table) -> str:
     columns = []
     for index, column in enumerate(block.columns):
         values = [row[index] for row in block.shown]
+        limit = _WIDTH if index == len(block.columns) - 1 else _CELL_WIDTH
         texts = [
-            _fit(text, _CELL_WIDTH)
+            _fit(text, limit)
             for text in (
                 format_value(column.name, Format.TEXT),
                 *(format_value(value, Format(column.format)) for value in values),

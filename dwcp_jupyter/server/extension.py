@@ -20,7 +20,8 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
 
-from dwcp_jupyter import __version__, config
+from dwcp_jupyter import config
+from dwcp_jupyter._version import __version__
 from dwcp_jupyter.exceptions import DwcpError
 from dwcp_jupyter.server.forwarding import Forwarder
 from dwcp_jupyter.server.handlers import Context

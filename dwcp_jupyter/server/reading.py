@@ -15,7 +15,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dwcp_jupyter import __version__, clock, config, supervisor
+from dwcp_jupyter import clock, config, supervisor
+from dwcp_jupyter._version import __version__
 from dwcp_jupyter.exceptions import EndpointNotFoundError, SupervisorError, did_you_mean
 from dwcp_jupyter.registry import Model, ModelRegistry, ModelVersion
 from dwcp_jupyter.server.statuses import RequestError

@@ -20,7 +20,7 @@ from dwcp_jupyter import exceptions
 from dwcp_jupyter.exceptions import DwcpError, EndpointNotFoundError, PredictionError, QueueFullError, SignatureError
 from dwcp_jupyter.serving.protocols import errors
 from dwcp_jupyter.serving.tokens import read_token
-from dwcp_jupyter.supervisor.state import Gateway, read_state
+from dwcp_jupyter.supervisor.state import Gateway, State, read_state
 
 __all__ = ["GatewayClient", "plain"]
 
@@ -39,13 +39,32 @@ class GatewayClient:
     """
 
     def __init__(self, root: Path) -> None:
+        self._path = root / "run" / "state.json"
         self._root = root
         self._local = threading.local()
+        self._known: tuple[int, State] = (-1, State())
 
     @property
     def gateway(self) -> Gateway | None:
         """Where the gateway listens; None before the first deployment."""
-        return read_state(self._root / "run" / "state.json").gateway
+        return self._state().gateway
+
+    def timeout_s(self, endpoint: str, default_s: float) -> float:
+        """Return the longest time that the endpoint of this name or id lets an answer take."""
+        for record in self._state().endpoints:
+            if endpoint in (record.get("name"), record.get("id")):
+                return float(record["config"]["timeout_s"])
+        return default_s
+
+    def _state(self) -> State:
+        """Return the state, read anew only when its file was exchanged."""
+        try:
+            stamp = self._path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return State()
+        if self._known[0] != stamp:
+            self._known = (stamp, read_state(self._path))
+        return self._known[1]
 
     def post(self, path: str, content: Any, *, headers: dict[str, str], timeout_s: float) -> Any:
         """Return the decoded answer to `content`, sent as JSON.

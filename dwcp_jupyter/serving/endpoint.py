@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dwcp_jupyter.rendering import Displayed, Facts, Table, View
+from dwcp_jupyter.rendering import Displayed, Facts, Listed, Table, View
 from dwcp_jupyter.serving.endpoints import EndpointConfig, EndpointDescription, ExecutionMode
 from dwcp_jupyter.serving.lifetimes import ServerHold
 from dwcp_jupyter.serving.tokens import read_token
@@ -120,11 +119,10 @@ _UNTIL = {
 }
 
 
-class EndpointList(list[Endpoint], Displayed):
+class EndpointList(Listed[Endpoint]):
     """Endpoints, in a table."""
 
-    def __init__(self, endpoints: Iterable[Endpoint] = ()) -> None:
-        super().__init__(endpoints)
+    __slots__ = ()
 
     def _view(self) -> View:
         rows: list[tuple[Any, ...]] = [

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from dwcp_jupyter.exceptions import SettingError, did_you_mean
 from dwcp_jupyter.flavors import Signature
+from dwcp_jupyter.rendering import Displayed, Table, View
 
 __all__ = [
     "CompiledModel",
@@ -252,7 +253,7 @@ class PredictionRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PredictionResponse:
+class PredictionResponse(Displayed):
     """What the model said.
 
     Attributes
@@ -271,3 +272,15 @@ class PredictionResponse:
     request_id: str
     endpoint_id: str
     model_version: str
+
+    def _view(self) -> View:
+        rows: list[tuple[Any, ...]]
+        if self.probabilities is None:
+            columns: tuple[str, ...] = ("Row", "Prediction")
+            rows = list(enumerate(self.predictions))
+        else:
+            columns = ("Row", "Prediction", "Highest probability")
+            answers = zip(self.predictions, self.probabilities, strict=True)
+            rows = [(number, said, max(shares)) for number, (said, shares) in enumerate(answers)]
+        subtitle = f"version {self.model_version}, answered in {self.latency_ms:.2f} ms, request {self.request_id}"
+        return View(f"Prediction of {self.endpoint_id}", [Table(columns, rows, limit=10)], subtitle)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from dwcp_jupyter.rendering import Displayed, Facts, View
+
 __all__ = ["WINDOW_S", "EndpointMetrics", "Recorder", "Snapshot", "bucket_limit_s", "merge"]
 
 WINDOW_S = 300.0
@@ -215,7 +217,7 @@ def percentile_s(buckets: Mapping[int, int], fraction: float) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointMetrics(Mapping[str, Any]):
+class EndpointMetrics(Mapping[str, Any], Displayed):
     """An endpoint's figures; a read-only mapping whose keys are its attributes.
 
     Attributes
@@ -291,6 +293,19 @@ class EndpointMetrics(Mapping[str, Any]):
             queued=total.queued,
             current_replicas=current_replicas,
         )
+
+    def _view(self) -> View:
+        facts = {
+            "Requests": self.requests,
+            "Errors": f"{self.errors} ({self.error_rate:.2%})",
+            "Refused for their content": self.rejected_requests,
+            "Rows predicted": self.rows,
+            "Latency, mean (ms)": f"{self.avg_latency_ms:.2f}",
+            "Latency, p50 / p95 / p99 (ms)": f"{self.p50:.2f} / {self.p95:.2f} / {self.p99:.2f}",
+            "Throughput (requests/s)": f"{self.throughput:.1f}",
+            "Replicas": self.current_replicas,
+        }
+        return View("Endpoint metrics", [Facts(facts)])
 
     def __getitem__(self, key: str) -> Any:
         if key not in _METRIC_NAMES:

@@ -286,6 +286,11 @@ class ModelServer:
             current_replicas=replicas,
         )
 
+    def flush_logs(self) -> None:
+        """Have every gateway write the predictions that it still holds in memory, so that a reader sees them."""
+        if supervisor.find(self._stores.root) is not None:
+            process_hold(self._stores).ask(GATEWAY_KEY, {"op": "flush"})
+
     def prediction_log(self, endpoint_id: str) -> PredictionLog:
         """Return the prediction log of the version that the endpoint serves."""
         description = self._description(endpoint_id)
@@ -359,7 +364,7 @@ class ModelServer:
             f"/invocations/{quote(endpoint_id)}",
             content,
             headers=headers,
-            timeout_s=self._stores.settings.request_timeout_s + _CLIENT_SLACK_S,
+            timeout_s=self._client.timeout_s(endpoint_id, self._stores.settings.request_timeout_s) + _CLIENT_SLACK_S,
         )
         return PredictionResponse(
             predictions=answer["predictions"],

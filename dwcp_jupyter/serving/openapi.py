@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dwcp_jupyter import __version__
+from dwcp_jupyter._version import __version__
 from dwcp_jupyter.flavors import Column, ColumnType
 from dwcp_jupyter.serving.endpoints import EndpointDescription
 from dwcp_jupyter.serving.protocols import invocations

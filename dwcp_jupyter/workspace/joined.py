@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dwcp_jupyter import __version__, config, store
+from dwcp_jupyter import config, store
+from dwcp_jupyter._version import __version__
 from dwcp_jupyter.events import Event
 from dwcp_jupyter.workspace.reports import Diagnosis, VersionReport, WorkspaceStatus
 
@@ -178,6 +179,7 @@ class Workspace:
         data : pandas.DataFrame, optional
             Current data; the version's prediction log without it.
         """
+        self.serving.flush_logs()
         served = {endpoint.name: endpoint for endpoint in self.serving.list_endpoints()}
         if target not in served:
             return self.monitor(target).check_drift(data)

@@ -9,7 +9,7 @@ from importlib import metadata
 
 from sqlalchemy import func, select
 
-from dwcp_jupyter import __version__
+from dwcp_jupyter._version import __version__
 from dwcp_jupyter.rendering import Displayed, Facts, Mark, Note, Table, View
 from dwcp_jupyter.store import Stores, schema
 

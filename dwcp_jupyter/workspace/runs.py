@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from dwcp_jupyter import __version__
+from dwcp_jupyter._version import __version__
 from dwcp_jupyter.exceptions import PipelineError
 from dwcp_jupyter.pipeline import PipelineRun, RunStatus
 from dwcp_jupyter.pipeline.loading import describe_source

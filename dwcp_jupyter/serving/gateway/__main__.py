@@ -27,6 +27,8 @@ __all__ = ["main"]
 
 _KEEP_ALIVE_S = 75
 _THREADS = 4
+_SWITCH_INTERVAL_S = 0.0005
+"""How long a thread that writes logs may keep the interpreter while a request waits for it."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, required=True, help="The workspace folder.")
     arguments = parser.parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     channel = Channel.from_environ()
     uvloop.run(_serve(arguments.root, channel))
 
@@ -57,6 +60,7 @@ async def _serve(root: Path, channel: Channel) -> None:
         on_lost=process.write_out,
         call=loop.call_soon_threadsafe,
     )
+    await process.apply_first()  # connections wait in the listening socket meanwhile, and are not answered 404
     serving = loop.create_task(server.serve(sockets=[listener]))
     process.beat()
     channel.ready()
@@ -108,10 +112,14 @@ class _Process:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def apply_first(self) -> None:
+        """Apply the state as it is found; the supervisor sends it again once this process is ready."""
+        await self._applier.apply(self._channel.read_state())
+        self._is_applied = True
+
     async def _apply(self, sequence: int) -> None:
         state = self._channel.read_state()
         failed = await self._applier.apply(state)
-        self._is_applied = True
         self._channel.applied(max(sequence, state.sequence), failed)
 
     def on_ask(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +133,9 @@ class _Process:
                 }
                 for route in self._applier.table.routes
             }
+        if message.get("op") == "flush":
+            self._applier.flush()
+            return {"flushed": True}
         return {"error": f"A gateway does not know the question '{message.get('op')}'."}
 
     def beat(self) -> None:

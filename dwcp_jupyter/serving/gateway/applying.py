@@ -85,6 +85,12 @@ class Applier:
         self.table = RouteTable()
         await asyncio.gather(*self._retiring)
 
+    def flush(self) -> None:
+        """Write the predictions that are still in memory, for a reader who asks."""
+        for route in self.table.routes:
+            if route.writer is not None:
+                route.writer.flush()
+
     def write_out(self) -> None:
         """Write the logs now; for the channel's thread, when the process is about to end."""
         for route in self.table.routes:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from dwcp_jupyter import __version__
+from dwcp_jupyter._version import __version__
 from dwcp_jupyter.exceptions import EndpointNotFoundError
 from dwcp_jupyter.serving import openapi
 from dwcp_jupyter.serving.endpoints import EndpointDescription, ExecutionMode

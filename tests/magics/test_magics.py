@@ -1,0 +1,288 @@
+"""The magics in a real shell: they parse, call and return; errors are one line; unloading leaves nothing."""
+
+import contextlib
+import io
+import subprocess
+import sys
+import time
+
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+
+import dwcp_jupyter
+from dwcp_jupyter import exceptions, magics
+from dwcp_jupyter.magics import errors
+from dwcp_jupyter.magics.completion import complete
+from dwcp_jupyter.workspace import find
+
+LINE = ["deploy", "drift", "dwcp", "endpoints", "models", "predict", "promote", "register", "undeploy"]
+CELL = ["pipeline", "register"]
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    monkeypatch.setenv("DWCP_HOME", str(tmp_path / "w"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    dwcp_jupyter.load_ipython_extension(shell)
+    yield shell
+    find().stop()
+    find().close()
+    dwcp_jupyter.unload_ipython_extension(shell)
+    shell.history_manager.end_session()
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def run(shell):
+    def run(code):
+        result = shell.run_cell(code)
+        result.raise_error()
+        return result.result
+
+    return run
+
+
+@pytest.fixture
+def with_model(shell, classifier, iris):
+    shell.user_ns.update(forest=classifier, flowers=iris[0], scores={"accuracy": 0.97})
+    return shell
+
+
+def test_the_magics_are_those_of_this_release():
+    assert magics.names() == {"line": LINE, "cell": CELL}
+
+
+def test_loading_adds_and_unloading_takes_all_away(shell):
+    def state():
+        manager = shell.magics_manager
+        return (
+            {kind: dict(found) for kind, found in manager.magics.items()},
+            dict(manager.registry),
+            list(shell.Completer.custom_matchers),
+            {event: list(found) for event, found in shell.events.callbacks.items()},
+        )
+
+    dwcp_jupyter.unload_ipython_extension(shell)
+    before = state()
+    dwcp_jupyter.load_ipython_extension(shell)
+    dwcp_jupyter.load_ipython_extension(shell)
+    assert set(LINE) <= set(shell.magics_manager.magics["line"])
+    assert len(shell.Completer.custom_matchers) == len(before[2]) + 1
+    assert state()[3] == before[3]  # no hooks on cells
+    dwcp_jupyter.unload_ipython_extension(shell)
+    assert state() == before
+
+
+def test_a_shell_without_a_workspace_can_look_and_creates_nothing(run, tmp_path):
+    assert run("%models") == ()
+    assert run("%endpoints") == ()
+    assert run("%dwcp").exists is False
+    assert run("%dwcp doctor")
+    assert not (tmp_path / "w").exists()
+
+
+def test_register_as_a_line_keeps_model_signature_metrics_and_reference(run, with_model):
+    version = run("%register iris --model forest --data flowers --metrics scores --tag small --version v1.0.0 -o kept")
+    assert repr(version) == "ModelVersion(iris@1.0.0, stage=development)"
+    assert version.metrics == {"accuracy": 0.97}
+    assert version.tags == ("small",)
+    assert [c.name for c in version.signature.inputs] == list(with_model.user_ns["flowers"].columns)
+    assert with_model.user_ns["kept"] is version
+    assert find().registry.reference_data("iris").rows == 150
+
+
+def test_register_as_a_cell_runs_its_body_and_keeps_it_as_code(run, with_model):
+    cell = (
+        "%%register iris --data flowers --bump auto --stage staging\n"
+        '"""Fit on fewer rows.\n\nA second paragraph."""\n'
+        "from sklearn.tree import DecisionTreeClassifier\n"
+        "model = DecisionTreeClassifier(random_state=0).fit(flowers, flowers.iloc[:, 0] > 5)\n"
+    )
+    version = run(cell)
+    assert version.changelog == "Fit on fewer rows.\n\nA second paragraph."
+    assert version.stage == "staging"
+    assert "DecisionTreeClassifier" in find().stores.artifacts.read(version.code_sha256).decode()
+    assert "DecisionTreeClassifier" in type(with_model.user_ns["model"]).__name__
+
+
+def test_a_cell_whose_body_fails_registers_nothing(shell, run, with_model, tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        run("%%register iris\nmodel = 1 / 0")
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("%register", "required: name"),
+        ("%register iris --model forst", "Did you mean 'forest'"),
+        ("%register iris --model forest --version 1.0", "no semantic version"),
+        ("%register ../iris --model forest", "cannot name a model"),
+        ("%register iris --model flowers", "No flavor keeps"),
+        ("%register iris --model forest --metrics flowers --bump huge", "invalid choice"),
+        ("%models nothing", "No model 'nothing'"),
+        ("%promote nothing staging", "No model 'nothing'"),
+        ("%deploy iris --replicas many", "no number of replicas"),
+        ("%deploy iris --replicas 3:1", "MAX at least MIN"),
+        ("%deploy nothing", "No model 'nothing'"),
+        ("%predict nothing flowers", "No endpoint 'nothing'"),
+        ("%undeploy nothing", "No endpoint 'nothing'"),
+        ("%drift nothing", "No model 'nothing'"),
+        ("%dwcp nonsense", "invalid choice"),
+        ("%models -o 1x", "no variable name"),
+        ("%%pipeline p\n- just a list", "no fields"),
+        ("%%pipeline p\na: [1,", "no YAML"),
+        ("%%pipeline p\ndata_source: {{missing}}", "no variable 'missing'"),
+        ("%%pipeline p --deploy\ntarget_column: x", "--deploy needs --register"),
+        ("%%pipeline p\ntarget_colum: x", "Did you mean 'target_column'"),
+        ("%%pipeline p\ntarget_column: x", "data_source is missing"),
+    ],
+)
+def test_misuse_is_a_usage_error_that_says_what_to_do(run, with_model, code, message, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        run(code)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 1500
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_usage_error_is_shown_in_one_line(shell, with_model):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        shell.run_cell("%models nothing")
+    assert "Traceback" not in out.getvalue()
+    assert out.getvalue().count("\n") <= 2
+
+
+def test_a_failure_is_raised_as_itself_and_shown_by_its_message(shell, run, with_model):
+    run("%register iris --model forest --data flowers --stage staging")
+    with pytest.raises(exceptions.ApprovalError):
+        run("%promote iris@1.0.0 production")
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        shell.run_cell("%promote iris@1.0.0 production")
+    assert "ApprovalError: 'iris@1.0.0' cannot go to production" in out.getvalue()
+    assert "File" not in out.getvalue()
+
+
+def leaves(cls):
+    below = cls.__subclasses__()
+    return {cls, *(leaf for child in below for leaf in leaves(child))} if below else {cls}
+
+
+def test_every_error_has_its_place_in_the_table():
+    raised = {cls for cls in leaves(exceptions.DwcpError) if cls.__module__ == exceptions.__name__}
+    assert set(errors.TABLE) == raised - {exceptions.DwcpError}
+    assert {f"{cls.__name__}" for cls in raised} | {"did_you_mean"} == set(exceptions.__all__)
+
+
+def test_every_error_is_a_builtin_too_and_is_drawn_in_the_tree():
+    for cls in errors.TABLE:
+        assert any(base.__module__ == "builtins" and base not in (Exception, BaseException, object) for base in cls.__mro__)
+        assert cls.__name__ in exceptions.__doc__
+
+
+@pytest.mark.parametrize("name", [*(f"%{n}" for n in LINE), *(f"%%{n}" for n in CELL)])
+def test_every_magic_says_what_it_does_with_an_example_in_python(name):
+    from dwcp_jupyter.magics.help import Help
+
+    text = Help(topic=name)._view().to_text()
+    assert "dwcp_jupyter.Workspace()" in text
+    assert name in Help()._view().to_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("%dw", []),
+        ("%dwcp st", ["status", "stop"]),
+        ("%models i", ["iris", "iris@1.0.0", "iris@best", "iris@development"]),
+        ("%promote iris@1.0.0 st", ["staging"]),
+        ("%register iris --model for", ["forest"]),
+        ("%register iris --bump ma", ["major"]),
+        ("%deploy iris --re", ["--replicas"]),
+        ("%deploy iris@b", ["iris@best"]),
+        ("%predict x flo", ["flowers"]),
+        ("print('%models i", []),
+        ("%unknown i", []),
+    ],
+)
+def test_completion_knows_commands_flags_models_and_variables(run, with_model, line, expected):
+    run("%register iris --model forest")
+    find().registry.set_alias("iris@1.0.0", "best")
+    assert complete(line, line.split()[-1], with_model) == expected
+
+
+def test_completion_reaches_the_user_through_the_completer(run, with_model):
+    run("%register iris --model forest")
+    with provisionalcompleter():
+        found = [c.text for c in with_model.Completer.completions("%promote iris@1.0.0 sta", 23)]
+    assert any(text.endswith("staging") for text in found)
+
+
+def test_completion_of_an_unreadable_workspace_is_empty(with_model, tmp_path):
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "metadata.duckdb").write_bytes(b"broken" * 1000)
+    assert complete("%models i", "i", with_model) == []
+    (tmp_path / "w" / "metadata.duckdb").unlink()
+
+
+LOADED = """
+import sys
+import dwcp_jupyter
+heavy = [m for m in {heavy!r} if m in sys.modules]
+assert not heavy, heavy
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+before = set(sys.modules)
+shell.run_line_magic("load_ext", "dwcp_jupyter")
+heavy = [m for m in {loaded!r} if m in sys.modules]
+assert not heavy, heavy
+shell.run_line_magic("unload_ext", "dwcp_jupyter")
+"""
+HEAVY = ["IPython", "numpy", "pandas", "pyarrow", "sqlalchemy", "duckdb", "sklearn", "jinja2", "fsspec", "yaml", "asyncio"]
+NOT_AT_LOAD = ["numpy", "pandas", "pyarrow", "sqlalchemy", "duckdb", "sklearn", "fsspec", "uvicorn", "onnxruntime", "tornado"]
+
+
+def test_importing_and_loading_bring_nothing_heavy():
+    code = LOADED.format(heavy=HEAVY, loaded=NOT_AT_LOAD)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_whole_way_from_a_cell_to_drift(run, shell, iris):
+    features, species = iris
+    shell.user_ns["data"] = features.assign(species=species)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        result = run(
+            "%%pipeline flowers --register --deploy\n"
+            "data_source: {{data}}\n"
+            "target_column: species\n"
+            "model_class: LogisticRegression\n"
+            "metrics: [accuracy]\n"
+            "save_intermediate: false\n"
+            f"output_dir: {find().stores.root}/out\n"
+        )
+    assert result.metrics["test_accuracy"] > 0.8
+    assert "10/10 deployment prep" in out.getvalue()
+    shell.user_ns["rows"] = features
+    answer = run("%predict flowers rows")
+    assert answer.model_version == "1.0.0"
+    assert len(answer.predictions) == 150
+    assert sum(a == b for a, b in zip(answer.predictions, species, strict=True)) > 130
+    report = run("%drift flowers")
+    assert report.n_current == 150
+    assert not report.drifted
+    shell.user_ns["rows"] = features.assign(petal_length=features["petal_length"] + 4)
+    assert "petal_length" in run("%drift flowers --data rows").drifted
+    assert [endpoint.name for endpoint in run("%endpoints")] == ["flowers"]
+    run("%undeploy flowers")
+    assert run("%endpoints") == ()
+    began = time.monotonic()
+    assert run("%dwcp stop").supervisor_pid is None
+    assert time.monotonic() - began < 60
