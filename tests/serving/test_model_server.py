@@ -11,6 +11,7 @@ import sys
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression
@@ -86,7 +87,7 @@ def test_the_guides_calls_run_as_printed(served, registered, endpoint):
         response = await served.server.predict(request(endpoint))
         assert response.predictions[0] == "setosa"
         assert response.probabilities[0] if response.probabilities else None
-        assert f"{response.latency_ms:.2f}ms"
+        assert float(f"{response.latency_ms:.2f}") >= 0
         assert (response.request_id, response.model_version) == ("r-1", "1.0.0")
         batches = await served.server.batch_predict(endpoint_id=endpoint.id, features_batch=[ROW] * 25, batch_size=10)
         return [len(batch.predictions) for batch in batches]
@@ -208,6 +209,34 @@ def test_a_model_with_text_columns_is_served_by_name_and_logged(served, houses):
     (logged,) = eventually(lambda: log.read().to_pylist())
     assert logged["features"] == row
     served.server.undeploy("houses-1.0.0")
+
+
+def test_xgboost_is_compiled_where_its_answers_agree(served, iris):
+    from xgboost import XGBClassifier
+
+    features, species = iris
+    model = XGBClassifier(n_estimators=20, max_depth=3).fit(features, species.astype("category").cat.codes)
+    served.register("boosted", model, features)
+    endpoint = served.server.deploy("boosted", "1.0.0")
+    answers = served.server.invoke_batch(endpoint.id, features, batch_size=150)[0]
+    assert endpoint.execution is ExecutionMode.COMPILED
+    assert answers.predictions == model.predict(features).tolist()
+    np.testing.assert_allclose(answers.probabilities, model.predict_proba(features), atol=1e-4)
+    served.server.undeploy(endpoint.id)
+
+
+def test_a_model_that_float32_changes_stays_native_and_the_endpoint_says_why(served):
+    large = pd.DataFrame({"x": 16777216.0 + np.arange(100)})
+    model = LinearRegression().fit(large, np.arange(100.0))
+    served.register("large", model, large)
+    with pytest.raises(DeploymentError, match="float32 changes"):
+        served.server.deploy("large", "1.0.0", compile="always")
+    endpoint = served.server.deploy("large", "1.0.0")
+    assert endpoint.execution is ExecutionMode.NATIVE
+    assert "float32 changes" in endpoint.reason
+    answer = served.server.invoke(PredictionRequest(endpoint_id=endpoint.id, features={"x": 16777216.0 + 51}))
+    assert answer.predictions == pytest.approx([51.0], abs=1e-3)
+    served.server.undeploy(endpoint.id)
 
 
 # -- files

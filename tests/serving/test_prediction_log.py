@@ -28,9 +28,8 @@ def log(tmp_path):
 
 
 def fill(log, rows=10, start=0):
-    return [
-        log.log({"x": float(i), "town": "Ulm"}, i % 2, probabilities=[0.25, 0.75]) for i in range(start, start + rows)
-    ]
+    for i in range(start, start + rows):
+        log.log({"x": float(i), "town": "Ulm"}, int(i % 2 == 1), probabilities=[0.25, 0.75])
 
 
 def test_a_logged_row_comes_back_with_all_its_columns(log):
