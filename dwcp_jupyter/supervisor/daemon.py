@@ -242,10 +242,10 @@ class Supervisor:
 
     def _open_table(self) -> EndpointTable:
         if self._table is None:
-            from dwcp_jupyter.store import Stores
+            from dwcp_jupyter.store.metadata import Metadata
             from dwcp_jupyter.supervisor.endpoint_table import EndpointTable
 
-            self._table = EndpointTable(Stores(self._layout.root, settings=self._settings, clock=clock.utc_now))
+            self._table = EndpointTable(Metadata(self._layout.root, settings=self._settings))
         return self._table
 
     # -- the end

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 
 from dwcp_jupyter import clock
 from dwcp_jupyter.exceptions import WorkspaceError
-from dwcp_jupyter.store import Stores, schema
+from dwcp_jupyter.store import schema
+from dwcp_jupyter.store.metadata import Metadata
 from dwcp_jupyter.supervisor.state import EndpointStatus, Lifetime, Spec
 
 __all__ = ["EndpointRow", "EndpointTable"]
@@ -51,8 +52,8 @@ class EndpointRow:
 class EndpointTable:
     """Reads and writes the endpoints of one workspace; every method blocks, for a short time as a rule."""
 
-    def __init__(self, stores: Stores) -> None:
-        self._metadata = stores.metadata
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
 
     def read(self) -> list[EndpointRow]:
         """Return all endpoints, oldest first."""

@@ -76,6 +76,7 @@ class Gateway:
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
+        self.apply()  # before the first connection is accepted: it may be waiting already
         server = await asyncio.start_server(self.serve, sock=socket.socket(fileno=self.channel.listen_fd))
         self.channel.listen(
             on_state=self.apply, on_ask=self.ask, on_drain=self.drained.set, call=loop.call_soon_threadsafe
@@ -88,6 +89,7 @@ class Gateway:
             except TimeoutError:
                 continue
         server.close()
+        await asyncio.sleep(0.1)  # connections accepted just before become tasks a few turns of the loop later
         if self.active:
             await asyncio.wait(self.active)
 
