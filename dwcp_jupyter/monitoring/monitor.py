@@ -25,7 +25,7 @@ from dwcp_jupyter.monitoring.comparison import compare
 from dwcp_jupyter.monitoring.ground_truth import GroundTruth
 from dwcp_jupyter.monitoring.report import MINIMUM_ROWS, ColumnDrift, DriftNote, DriftReport, DriftTest, Verdict
 from dwcp_jupyter.registry import ModelRegistry, ModelVersion
-from dwcp_jupyter.rendering.formats import number, p_value, percent
+from dwcp_jupyter.rendering.formats import number, p_value
 from dwcp_jupyter.serving.prediction_log import PredictionLog
 from dwcp_jupyter.store import schema
 
@@ -302,7 +302,9 @@ def _verdict(columns: tuple[ColumnDrift, ...], n_reference: int, n_current: int)
 
 def _alert(model: str, column: ColumnDrift) -> Alert:
     if column.test is DriftTest.MISSING_RATE:
-        message = f"the share of missing values of '{column.name}' changed by {percent(column.effect)}"
+        message = (
+            f"the share of missing values of '{column.name}' changed by {100 * column.effect:.3g} percentage points"
+        )
     else:
         effect = f"{column.measure} {number(column.effect)}, corrected p {p_value(column.p_adjusted)}"
         message = f"'{column.name}' has drifted: {effect}"

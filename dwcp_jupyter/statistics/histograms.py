@@ -96,16 +96,19 @@ def category_counts(
         By falling count in both together; equal ones by their text.
     reference_counts, current_counts : ndarray of int64
     """
-    import pandas as pd
-
-    left, right = (
-        (values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))).value_counts()
-        for values in (reference, current)
-    )
-    total = left.add(right, fill_value=0)
-    categories: list[Any] = sorted(total.index, key=lambda name: (-float(total[name]), str(name)))
-    counts = [frame.reindex(categories, fill_value=0).to_numpy().astype(np.int64) for frame in (left, right)]
+    counts = [_value_counts(values) for values in (reference, current)]
+    total = {name: counts[0].get(name, 0) + counts[1].get(name, 0) for name in counts[0] | counts[1]}
+    categories: list[Any] = sorted(total, key=lambda name: (-total[name], str(name)))
+    aligned = [np.array([side.get(name, 0) for name in categories], dtype=np.int64) for side in counts]
     if limit is not None and len(categories) > limit:
         categories = [*categories[: limit - 1], None]
-        counts = [np.append(array[: limit - 1], array[limit - 1 :].sum()) for array in counts]
-    return categories, counts[0], counts[1]
+        aligned = [np.append(array[: limit - 1], array[limit - 1 :].sum()) for array in aligned]
+    return categories, aligned[0], aligned[1]
+
+
+def _value_counts(values: ArrayLike) -> dict[Any, int]:
+    import pandas as pd
+
+    series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
+    counts = series.value_counts(sort=False)
+    return dict(zip(counts.index.tolist(), counts.tolist(), strict=True))

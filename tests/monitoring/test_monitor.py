@@ -79,6 +79,15 @@ def test_a_shift_in_the_log_is_found_and_told(monitor, cancer, caplog):
     assert record.getMessage().startswith("cancer@1.0.0: 'mean radius' has drifted: KS distance 0.")
 
 
+def test_an_alert_on_missing_values_says_by_how_much(monitor, cancer):
+    features, _ = cancer
+    monitor.set_reference_data(features)
+    (alert,) = monitor.check_drift(
+        features.assign(**{"mean area": features["mean area"].where(features.index % 2 == 1)})
+    ).alerts
+    assert alert.message == "the share of missing values of 'mean area' changed by 50.1 percentage points"
+
+
 def test_alerts_go_along_the_given_route(stores, registered, cancer):
     features, _ = cancer
     told = []

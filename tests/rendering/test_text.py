@@ -38,6 +38,7 @@ def test_what_is_hidden_is_told():
 
 def test_long_cells_are_cut_and_long_facts_wrapped():
     assert max(map(len, _lines(Table(("a", "b"), [("x" * 10_000, 1)])))) < 60
+    assert max(map(len, _lines(Table(("a", "b"), [(1, "x" * 10_000)])))) < 110
     wrapped = _lines(Facts({"text": "word " * 50}))
     assert len(wrapped) > 1
     assert max(map(len, wrapped)) <= 110
