@@ -100,7 +100,8 @@ class Jupyter:
     def kernel_environment(self) -> dict[str, str]:
         """Return the environment that a kernel of this server has."""
         sockets = {item.laddr for item in psutil.Process(self.process.pid).net_connections("unix")}
-        (path,) = (path for path in sockets if path.endswith("kernels.sock"))
+        path = next((path for path in sockets if path.endswith("kernels.sock")), None)
+        assert path is not None, self.log_path.read_text()
         return {**self._environment(), "DWCP_SERVER_ROOT": str(self.root), "DWCP_SERVER_SOCKET": path}
 
     def _prepare(self) -> None:
