@@ -185,6 +185,7 @@ class ModelServer:
         EndpointNotFoundError
             If there is none of that name or id.
         """
+        self.get_endpoint(endpoint_id)
         with self._stores.metadata.transaction(self._actor) as tx:
             row = _row(tx.connection, endpoint_id)
             deployment.remove(tx, row, reason="undeployed")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dwcp_jupyter.exceptions import DwcpError, PredictionError, SignatureError
+from dwcp_jupyter.flavors.converters import MISSING_TEXT
 from dwcp_jupyter.flavors.onnx import open_session
 from dwcp_jupyter.serving.batching import BatchResult, Item, Queue, late
 from dwcp_jupyter.serving.encoding import Payload, RowCodec
@@ -67,10 +68,10 @@ class OnnxModel:
         return {given: self._column(payload, name) for given, name in zip(self._names, self._codec.names, strict=True)}
 
     def _column(self, payload: Payload, name: str) -> np.ndarray[Any, Any]:
-        """Return one input, (n_rows, 1): float32 for numbers, text as it is with a missing one empty."""
+        """Return one input, (n_rows, 1): float32 for numbers, text as it is, a missing one by the name that it was compiled under."""
         values = self._codec.column(payload, name)
         if name in self._texts:
-            return np.array(["" if value is None else value for value in values], dtype=object).reshape(-1, 1)
+            return np.array([MISSING_TEXT if value is None else value for value in values], dtype=object).reshape(-1, 1)
         with np.errstate(over="ignore"):
             numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64).astype(
                 np.float32
