@@ -19,7 +19,7 @@ from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
 from dwcp_jupyter.exceptions import DwcpError
-from dwcp_jupyter.server.reading import Question, Reader
+from dwcp_jupyter.server.questions import Question, answer
 from dwcp_jupyter.server.statuses import problem_of, status_of
 from dwcp_jupyter.server.workspaces import Workspaces
 
@@ -70,8 +70,8 @@ class JsonHandler(APIHandler):
 class ReadHandler(JsonHandler):
     """Answers one question of the control plane."""
 
-    def initialize(self, context: Context, reader: Reader) -> None:  # type: ignore[override]
-        """Take the function that answers."""
+    def initialize(self, context: Context, reader: str) -> None:  # type: ignore[override]
+        """Take the name of the function that answers."""
         super().initialize(context)
         self._reader = reader
 
@@ -80,14 +80,14 @@ class ReadHandler(JsonHandler):
     async def get(self, workspace: str | None = None, name: str = "") -> None:
         """Answer with JSON."""
         try:
-            answer = await self.in_thread(self._read, workspace, name)
+            body = await self.in_thread(self._read, workspace, name)
         except Exception as exc:  # noqa: BLE001 - every failure of a request is an answer to it
             self.refuse(exc)
         else:
-            self.finish(answer)
+            self.finish(body)
 
     def _read(self, workspace: str | None, name: str) -> bytes:
         workspaces = self.context.workspaces
         arguments = {key: self.get_query_argument(key) for key in self.request.query_arguments}
         question = Question(workspaces=workspaces, entry=workspaces.get(workspace), name=name, arguments=arguments)
-        return msgspec.json.encode(self._reader(question))
+        return msgspec.json.encode(answer(self._reader, question))

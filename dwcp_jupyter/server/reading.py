@@ -7,8 +7,8 @@ promises. Reading never creates anything: where no workspace is, all lists are e
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from dwcp_jupyter import clock, config, supervisor
 from dwcp_jupyter._version import __version__
 from dwcp_jupyter.exceptions import EndpointNotFoundError, SupervisorError, did_you_mean
 from dwcp_jupyter.registry import Model, ModelRegistry, ModelVersion
+from dwcp_jupyter.server.questions import Question
 from dwcp_jupyter.server.statuses import RequestError
 from dwcp_jupyter.server.workspaces import WorkspaceEntry, Workspaces
 from dwcp_jupyter.serving.endpoints import EndpointDescription, ExecutionMode
@@ -28,8 +29,6 @@ from dwcp_jupyter.supervisor.reports import Status
 from dwcp_jupyter.supervisor.state import ProcessStatus, read_state
 
 __all__ = [
-    "Question",
-    "Reader",
     "endpoint",
     "endpoint_metrics",
     "endpoints",
@@ -42,27 +41,6 @@ __all__ = [
 
 _MOST_EVENTS = 1000
 _GATEWAY = "gateway"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What a route was asked.
-
-    Attributes
-    ----------
-    name : str
-        The model or endpoint in the path; empty where there is none.
-    arguments : mapping of str to str
-        The query.
-    """
-
-    workspaces: Workspaces
-    entry: WorkspaceEntry
-    name: str = ""
-    arguments: Mapping[str, str] = field(default_factory=dict)
-
-
-Reader = Callable[[Question], dict[str, Any]]
 
 
 def status(question: Question) -> dict[str, Any]:
@@ -213,7 +191,7 @@ class _Live:
 
 
 def _endpoints(entry: WorkspaceEntry) -> list[dict[str, Any]]:
-    table = schema.METADATA.tables["endpoints"]
+    table = schema.endpoints
     with entry.stores.metadata.read() as connection:
         rows = connection.execute(sa.select(table).order_by(table.c.name)).mappings().all()
     if not rows:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from dwcp_jupyter.server import reading
 from dwcp_jupyter.server.forwarding import Forwarder, ForwardHandler
 from dwcp_jupyter.server.handlers import Context, ReadHandler
 
 __all__ = ["FORWARDED", "READERS", "handlers"]
 
-READERS: dict[str, reading.Reader] = {
-    "/api/status": reading.status,
-    "/api/models": reading.models,
-    "/api/models/{name}": reading.model,
-    "/api/models/{name}/versions": reading.versions,
-    "/api/endpoints": reading.endpoints,
-    "/api/endpoints/{name}": reading.endpoint,
-    "/api/endpoints/{name}/metrics": reading.endpoint_metrics,
-    "/api/events": reading.events,
+READERS: dict[str, str] = {
+    "/api/status": "status",
+    "/api/models": "models",
+    "/api/models/{name}": "model",
+    "/api/models/{name}/versions": "versions",
+    "/api/endpoints": "endpoints",
+    "/api/endpoints/{name}": "endpoint",
+    "/api/endpoints/{name}/metrics": "endpoint_metrics",
+    "/api/events": "events",
 }
+"""Path → function of `reading`."""
 FORWARDED = ("/v2", "/v2/{path}", "/invocations/{path}", "/metrics", "/openapi.json")
 
 _PARTS = {"name": r"(?P<name>[^/]+)", "path": r"(?P<path>.+)"}

@@ -15,13 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from dwcp_jupyter import config, store, supervisor
 from dwcp_jupyter.exceptions import SupervisorError, WorkspaceError
 from dwcp_jupyter.server.memory import Memory
 from dwcp_jupyter.server.statuses import UnknownWorkspaceError
-from dwcp_jupyter.store import schema
 from dwcp_jupyter.supervisor import Lifetime
 
 __all__ = ["WorkspaceEntry", "Workspaces", "workspace_id"]
@@ -205,7 +202,11 @@ class Workspaces:
 
 
 def _has_server_endpoints(stores: store.Stores) -> bool:
-    table = schema.METADATA.tables["endpoints"]
+    import sqlalchemy as sa  # costs more than the rest of the extension: only where there is a workspace
+
+    from dwcp_jupyter.store import schema
+
+    table = schema.endpoints
     query = sa.select(sa.func.count()).select_from(table).where(table.c.lifetime == str(Lifetime.SERVER))
     with stores.metadata.read() as connection:
         return bool(connection.execute(query).scalar_one())
