@@ -1,8 +1,8 @@
 """Models of several frameworks, kept in safe formats and run alike.
 
 A model becomes a package folder (`save_model`), and comes back as a `LoadedModel` that checks its input by the
-signature (`load_model`). Foreign files are kept as they are (`adopt_file`). What could run code when it is loaded needs the
-loader's decision (`Trust`). Frameworks are imported when a model of theirs is met.
+signature (`load_model`). Foreign files are kept as they are (`adopt_file`). What could run code when it is loaded
+needs the loader's decision (`Trust`). Frameworks are imported when a model of theirs is met.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dwcp_jupyter.flavors.compile import Compilation, compile_onnx
+    from dwcp_jupyter.flavors.compile import Compilation, Tolerance, compile_onnx
     from dwcp_jupyter.flavors.frameworks import Framework
     from dwcp_jupyter.flavors.loaded import LoadedModel
     from dwcp_jupyter.flavors.package import PackageInfo, read_example, read_package
     from dwcp_jupyter.flavors.protocol import Flavor, Prediction, flavor_of
     from dwcp_jupyter.flavors.saving import adopt_file, load_model, save_model
     from dwcp_jupyter.flavors.signature import Column, ColumnType, Signature
-    from dwcp_jupyter.flavors.trust import Trust, TrustDecision, decide_trust
+    from dwcp_jupyter.flavors.trust import Trust, TrustDecision, decide_trust, weigh_trust
 
 __all__ = [
     "Column",
@@ -29,6 +29,7 @@ __all__ = [
     "PackageInfo",
     "Prediction",
     "Signature",
+    "Tolerance",
     "Trust",
     "TrustDecision",
     "adopt_file",
@@ -39,6 +40,7 @@ __all__ = [
     "read_example",
     "read_package",
     "save_model",
+    "weigh_trust",
 ]
 
 _HOME = {
@@ -51,6 +53,7 @@ _HOME = {
     "PackageInfo": "package",
     "Prediction": "protocol",
     "Signature": "signature",
+    "Tolerance": "compile",
     "Trust": "trust",
     "TrustDecision": "trust",
     "adopt_file": "saving",
@@ -61,6 +64,7 @@ _HOME = {
     "read_example": "package",
     "read_package": "package",
     "save_model": "saving",
+    "weigh_trust": "trust",
 }
 
 

@@ -1,38 +1,59 @@
-"""Conversion of fitted scikit-learn models to ONNX by skl2onnx."""
+"""Conversion of fitted scikit-learn and XGBoost models to ONNX.
+
+skl2onnx knows scikit-learn's estimators, onnxmltools XGBoost's. Some fitted steps are first said in the words that
+the converters know, on a copy: a text that is missing is a text of its own (`MISSING_TEXT`), since ONNX has none.
+"""
 
 from __future__ import annotations
 
+import copy
+import sys
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from dwcp_jupyter import extras
 from dwcp_jupyter.exceptions import FlavorError
+from dwcp_jupyter.flavors import auditing
 from dwcp_jupyter.flavors.signature import ColumnType, Signature
 
-__all__ = ["to_onnx"]
+__all__ = ["MISSING_TEXT", "to_onnx"]
+
+MISSING_TEXT = "\x00missing"
+"""What a compiled graph is fed where a text is missing; no request's text is it by chance."""
+
+_PURPOSE = "Compiled serving"
+_OPSET = {"": 18, "ai.onnx.ml": 3}
+_XGBOOST = ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor")
 
 
-def to_onnx(model: Any, signature: Signature, layout: str, *, is_classifier: bool) -> bytes:
-    """Return `model` as a serialized ONNX graph.
+def to_onnx(model: Any, signature: Signature, layout: str, *, has_probabilities: bool) -> bytes:
+    """Return `model` as a serialized ONNX graph: float32 or text in, values and, where it has them, probabilities out.
+
+    The same model gives the same bytes.
 
     Raises
     ------
     MissingExtraError
         Without the extra ``onnx``.
+    FlavorError
+        If a column's type has no tensor. Converters raise errors of their own for what they do not know.
     """
-    skl2onnx = extras.require("skl2onnx", extra="onnx", purpose="Compiled serving")
-    types = extras.require("skl2onnx.common.data_types", extra="onnx", purpose="Compiled serving")
-    options = {id(model): {"zipmap": False}} if is_classifier else None
+    skl2onnx = extras.require("skl2onnx", extra="onnx", purpose=_PURPOSE)
+    types = extras.require("skl2onnx.common.data_types", extra="onnx", purpose=_PURPOSE)
+    if "xgboost" in sys.modules:
+        _register_xgboost(skl2onnx)
+    prepared = _prepared(model)
     converted = skl2onnx.convert_sklearn(
-        model,
+        prepared,
         name="model",
         initial_types=_initial_types(types, signature, layout),
-        options=options,
+        options={id(prepared): {"zipmap": False}} if has_probabilities else None,
         target_opset=_OPSET,
     )
-    return bytes(converted.SerializeToString())
-
-
-_OPSET = {"": 18, "ai.onnx.ml": 3}
+    del converted.graph.output[2 if has_probabilities else 1 :]  # scores and distances are no probabilities
+    return bytes(converted.SerializeToString(deterministic=True))
 
 
 def _initial_types(types: Any, signature: Signature, layout: str) -> list[tuple[str, Any]]:
@@ -42,6 +63,70 @@ def _initial_types(types: Any, signature: Signature, layout: str) -> list[tuple[
     for column in signature.inputs:
         if column.type not in {ColumnType.BOOL, ColumnType.INT, ColumnType.FLOAT, ColumnType.STRING}:
             raise FlavorError(f"column '{column.name}' is of type {column.type}")
-        tensor = types.FloatTensorType if column.is_numeric else types.StringTensorType
-        found.append((column.name, tensor([None, 1])))
+        is_text = column.type is ColumnType.STRING
+        found.append((column.name, (types.StringTensorType if is_text else types.FloatTensorType)([None, 1])))
     return found
+
+
+def _register_xgboost(skl2onnx: Any) -> None:
+    xgboost = extras.require("xgboost", extra="xgboost", purpose=_PURPOSE)
+    module = "onnxmltools.convert.xgboost.operator_converters.XGBoost"
+    convert = extras.require(module, extra="onnx", purpose=_PURPOSE).convert_xgboost
+    shapes = extras.require("skl2onnx.common.shape_calculator", extra="onnx", purpose=_PURPOSE)
+    for name in _XGBOOST:
+        is_classifier = name.endswith("Classifier")
+        skl2onnx.update_registered_converter(
+            getattr(xgboost, name),
+            name,
+            shapes.calculate_linear_classifier_output_shapes
+            if is_classifier
+            else shapes.calculate_linear_regressor_output_shapes,
+            convert,
+            options={"zipmap": [True, False, "columns"], "nocl": [True, False]} if is_classifier else None,
+        )
+
+
+def _prepared(model: Any) -> Any:
+    """Return a copy whose steps the converters know; the model itself where nothing is to be said otherwise."""
+    if not any(type(part).__name__ in _REPHRASED for part in auditing.parts(model)):
+        return model
+    prepared = copy.deepcopy(model)
+    for part in list(auditing.parts(prepared)):
+        if type(part).__module__.startswith(("sklearn.", "xgboost.")) and type(part).__name__ in _REPHRASED:
+            _REPHRASED[type(part).__name__](part)
+    return prepared
+
+
+def _rephrase_encoder(encoder: Any) -> None:
+    """Name what is missing among the categories; the rare ones share a column only if there are any."""
+    if not hasattr(encoder, "categories_"):
+        return
+    encoder.categories_ = [_named_missing(values) for values in encoder.categories_]
+    rare = getattr(encoder, "_infrequent_indices", None) or [None]
+    if getattr(encoder, "handle_unknown", None) == "infrequent_if_exist" and all(places is None for places in rare):
+        encoder.handle_unknown = "ignore"
+
+
+def _named_missing(values: Any) -> Any:
+    if np.asarray(values).dtype.kind != "O" or not any(isinstance(value, str) for value in values):
+        return values
+    named = [value if isinstance(value, str) else MISSING_TEXT for value in values]
+    return np.array(named, dtype=object)
+
+
+def _rephrase_imputer(imputer: Any) -> None:
+    if hasattr(imputer, "statistics_") and np.asarray(imputer.statistics_).dtype.kind in "OU":
+        imputer.missing_values = MISSING_TEXT
+
+
+def _rephrase_booster(model: Any) -> None:
+    """Number the columns, as the converter wants them."""
+    model.get_booster().feature_names = None
+
+
+_REPHRASED: dict[str, Callable[[Any], None]] = {
+    "OneHotEncoder": _rephrase_encoder,
+    "OrdinalEncoder": _rephrase_encoder,
+    "SimpleImputer": _rephrase_imputer,
+    **dict.fromkeys(_XGBOOST, _rephrase_booster),
+}

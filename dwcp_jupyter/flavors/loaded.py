@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dwcp_jupyter.exceptions import PredictionError
+from dwcp_jupyter.exceptions import DwcpError, PredictionError
 from dwcp_jupyter.flavors import tables
 from dwcp_jupyter.flavors.package import PackageInfo
 from dwcp_jupyter.flavors.protocol import Flavor, Prediction
@@ -59,12 +59,28 @@ class LoadedModel:
         return self.predict_conformed(self.conform(data))
 
     def predict_conformed(self, frame: pd.DataFrame) -> Prediction:
-        """Return the model's answer to what `conform` gave."""
+        """Return the model's answer to what `conform` gave.
+
+        Raises
+        ------
+        PredictionError
+            If the model fails, or does not answer once for each row.
+        """
+        kind = type(self.native).__name__
         try:
-            return self._flavor.predict(self.native, frame, self.info)
+            prediction = self._flavor.predict(self.native, frame, self.info)
+        except DwcpError:
+            raise
         except Exception as exc:  # the model is foreign code: whatever it raises is its failure, not ours
-            kind = type(self.native).__name__
-            raise PredictionError(f"The model ({kind}) failed on input that fits its signature: {exc}") from exc
+            raise PredictionError(
+                f"The model ({kind}) failed on input that fits its signature: {type(exc).__name__}: {exc}"
+            ) from exc
+        if len(prediction.values) != len(frame):
+            raise PredictionError(
+                f"The model ({kind}) gave {len(prediction.values)} answers to {len(frame)} rows. Check how it was "
+                "fitted."
+            )
+        return prediction
 
     def __repr__(self) -> str:
         return f"LoadedModel({type(self.native).__name__}, format={self.info.format})"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -41,8 +42,9 @@ __all__ = [
 FORMAT_VERSION = 1
 DESCRIPTION = "model.json"
 SAFE_FORMATS = frozenset({"skops", "ubj", "json", "onnx"})
-"""Formats that are data: reading one cannot run code that it brings along."""
+"""Formats that are data: reading one cannot run code that it brings along. All others take a decision."""
 _EXAMPLE = "input_example.json"
+_SUM = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,8 @@ class PackageInfo:
         ``"classification"``, ``"regression"``, or None where the model does not say.
     classes : tuple or None
         A classifier's labels in the order of its probabilities.
+    packages : mapping
+        Versions of the libraries that matter to the model, by distribution.
     detail : mapping
         What the flavor needs to read the file.
     """
@@ -82,7 +86,7 @@ class PackageInfo:
 
     @property
     def is_safe(self) -> bool:
-        """Whether loading it cannot run code of its own."""
+        """Whether loading it cannot run code of its own; a flavor reads no format but those it names."""
         return self.format in SAFE_FORMATS
 
 
@@ -98,7 +102,13 @@ def installed(*names: str) -> dict[str, str]:
 
 
 def write_package(folder: Path, info: PackageInfo) -> None:
-    """Write the description of the package in `folder`."""
+    """Write the description of the package in `folder`.
+
+    Raises
+    ------
+    FlavorError
+        If a class label is no text, number or boolean: it could not be read back as what it is.
+    """
     record = {
         "format_version": FORMAT_VERSION,
         "flavor": info.flavor,
@@ -109,12 +119,22 @@ def write_package(folder: Path, info: PackageInfo) -> None:
         "sha256": info.sha256,
         "signature": None if info.signature is None else info.signature.to_json(),
         "task": info.task,
-        "classes": None if info.classes is None else [_plain(label) for label in info.classes],
+        "classes": None if info.classes is None else [_label(label) for label in info.classes],
         "packages": dict(info.packages),
         "python": info.python,
         "detail": dict(info.detail),
     }
     (folder / DESCRIPTION).write_bytes(hashing.canonical_json(record))
+
+
+def _label(label: Any) -> Any:
+    plain = label.item() if hasattr(label, "item") else label
+    if not isinstance(plain, (str, bool, int, float)) or plain != plain:  # noqa: PLR0124 - NaN
+        raise FlavorError(
+            f"The class label {label!r} is a {type(label).__name__}, which an answer cannot hold. Fit the model on "
+            " labels that are text, numbers or booleans."
+        )
+    return plain
 
 
 def read_package(directory: str | Path) -> PackageInfo:
@@ -129,71 +149,103 @@ def read_package(directory: str | Path) -> PackageInfo:
     try:
         record = json.loads((folder / DESCRIPTION).read_bytes())
         number = record["format_version"]
-    except FileNotFoundError as exc:
+    except (FileNotFoundError, NotADirectoryError) as exc:
         raise FlavorError(
             f"'{folder}' is no model package: it has no {DESCRIPTION}. Make one with flavors.save_model."
         ) from exc
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, LookupError, TypeError, RecursionError) as exc:
         raise FlavorError(f"'{folder / DESCRIPTION}' cannot be read: {exc!r}. Save the model again.") from exc
     if number != FORMAT_VERSION:
         raise FlavorError(
-            f"'{folder}' has package format {number}, this release reads {FORMAT_VERSION}. Upgrade dwcp-jupyter."
+            f"'{folder}' has package format {number!r}, this release reads {FORMAT_VERSION}. Upgrade dwcp-jupyter."
         )
     try:
         info = _parse(record)
-    except (KeyError, ValueError, TypeError) as exc:
+    except (LookupError, ValueError, TypeError, AttributeError) as exc:
         raise FlavorError(f"'{folder / DESCRIPTION}' cannot be read: {exc!r}. Save the model again.") from exc
-    path = PurePosixPath(info.file)
-    if path.is_absolute() or ".." in path.parts or (folder / path).is_symlink():
+    if not _lies_in(folder, info.file):
         raise FlavorError(f"'{folder / DESCRIPTION}' names '{info.file}', outside its folder. It is not loaded.")
     return info
 
 
+def _lies_in(folder: Path, file: str) -> bool:
+    """Return whether a file's path stays in the folder, links included."""
+    path = PurePosixPath(file)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in file or "\0" in file:
+        return False
+    return (folder / path).resolve() == folder.resolve() / path
+
+
 def _parse(record: Mapping[str, Any]) -> PackageInfo:
+    texts = {name: record[name] for name in ("flavor", "format", "file", "sha256", "python")}
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is {value!r}, not text")
+    if not _SUM.fullmatch(record["sha256"]):
+        raise ValueError(f"sha256 is {record['sha256']!r}")
     return PackageInfo(
-        flavor=record["flavor"],
+        **texts,
         framework=Framework(record["framework"]),
         framework_version=record["framework_version"],
-        format=record["format"],
-        file=record["file"],
-        sha256=record["sha256"],
         signature=None if record["signature"] is None else Signature.from_json(record["signature"]),
         task=record["task"],
         classes=None if record["classes"] is None else tuple(record["classes"]),
-        packages=record["packages"],
-        python=record["python"],
-        detail=record["detail"],
+        packages=dict(record["packages"]),
+        detail=dict(record["detail"]),
     )
 
 
 def write_example(folder: Path, example: pd.DataFrame) -> None:
-    """Write an example of the input: shape (n_samples, n_inputs), missing values kept."""
-    rows = [[_plain(value) for value in row] for row in example.itertuples(index=False, name=None)]
-    record = {"columns": [str(name) for name in example.columns], "rows": rows}
-    (folder / _EXAMPLE).write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    """Write an example of the input: shape (n_samples, n_inputs). Every value comes back, missing ones too."""
+    record = {
+        "columns": [str(name) for name in example.columns],
+        "dtypes": [_dtype(example.iloc[:, place]) for place in range(example.shape[1])],
+        "rows": [[_plain(value) for value in row] for row in example.itertuples(index=False, name=None)],
+    }
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    (folder / _EXAMPLE).write_text(text, encoding="utf-8")
+
+
+def _dtype(values: pd.Series[Any]) -> str:
+    name = str(values.dtype)
+    return "object" if name == "category" else name
 
 
 def read_example(directory: str | Path) -> pd.DataFrame | None:
-    """Return the example of the input, or None; `Signature.conform` gives it its types."""
-    path = Path(directory) / _EXAMPLE
-    if not path.exists():
+    """Return the example of the input, or None where none was kept; categories are those of the signature.
+
+    Raises
+    ------
+    FlavorError
+        If the file is not what `write_example` wrote.
+    """
+    folder = Path(directory)
+    path = folder / _EXAMPLE
+    if not path.is_file() or not _lies_in(folder, _EXAMPLE):
         return None
     import pandas as pd
 
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return pd.DataFrame(record["rows"], columns=record["columns"])
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        columns = {
+            name: pd.Series([row[place] for row in record["rows"]], dtype=object).astype(dtype)
+            for place, (name, dtype) in enumerate(zip(record["columns"], record["dtypes"], strict=True))
+        }
+        return pd.DataFrame(columns, columns=record["columns"])
+    except (ValueError, LookupError, TypeError) as exc:
+        raise FlavorError(f"'{path}' cannot be read: {exc!r}. Save the model again with input_example=.") from exc
 
 
 def _plain(value: Any) -> Any:
-    """Return a scalar as JSON has it: NumPy numbers as numbers, times as text, missing as null."""
+    """Return a value as JSON has it: NumPy numbers as numbers, times as text, missing as null, infinity as text."""
     if value is None or isinstance(value, (str, bool)):
         return value
     if hasattr(value, "isoformat"):
         return None if str(value) == "NaT" else value.isoformat()
     if hasattr(value, "tolist"):
         value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
     if isinstance(value, float):
-        return None if math.isnan(value) else value
-    if isinstance(value, (int, list)):
-        return value
-    return None if str(value) in {"<NA>", "NaT"} else str(value)
+        return None if math.isnan(value) else str(value) if math.isinf(value) else value
+    return value if isinstance(value, int) else None if str(value) in {"<NA>", "NaT"} else str(value)

@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -73,10 +74,16 @@ class Flavor(Protocol):
     name: str
     framework: Framework
     extensions: Mapping[str, str]
-    """Endings of foreign files that it can read, with their formats."""
+    """Endings of files that it can read, with their formats; it is asked to read no other format."""
 
-    def describe(self, model: Any) -> ModelFacts:
-        """Return what a fitted model says of itself."""
+    def describe(self, model: Any, path: Path | None = None) -> ModelFacts:
+        """Return what a fitted model says of itself; `path` is the file it was loaded from, if it was.
+
+        Raises
+        ------
+        FlavorError
+            If it is not fitted, or no model.
+        """
 
     def save(self, model: Any, folder: Path) -> tuple[str, str]:
         """Write the model into `folder`; return its file's name and format."""
@@ -100,31 +107,32 @@ def flavor_named(name: str) -> Flavor:
         return cast("Flavor", importlib.import_module(_BUILT_IN[name]).FLAVOR)
     for entry in metadata.entry_points(group=GROUP, name=name):
         return cast("Flavor", entry.load())
-    known = sorted({*_BUILT_IN, *(entry.name for entry in metadata.entry_points(group=GROUP))})
-    raise FlavorError(f"No flavor '{name}' is installed. Installed: {', '.join(known)}.")
+    raise FlavorError(f"No flavor '{name}' is installed. Installed: {', '.join(_names())}.")
 
 
 def flavor_of(model: Any) -> Flavor:
-    """Return the flavor that keeps `model`.
+    """Return the flavor that keeps `model`; bytes are an ONNX graph.
 
     Raises
     ------
     FlavorError
         If none does.
     """
-    names = {*_BUILT_IN, *(entry.name for entry in metadata.entry_points(group=GROUP))}
+    if isinstance(model, bytes):
+        return flavor_named("onnx")
+    names = _names()
     for cls in type(model).__mro__:
         module = cls.__module__.partition(".")[0]
         if module in names:
             return flavor_named(module)
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
-    raise FlavorError(
-        f"No flavor keeps models of type '{kind}'. Kept are models of: {', '.join(sorted(names))}. "
-        "Pass the fitted model itself."
-    )
+    remedy = "Pass the fitted model itself."
+    if isinstance(model, (str, PathLike)):
+        remedy = "A model's file is kept by flavors.adopt_file, or registered by artifact_path=."
+    raise FlavorError(f"No flavor keeps models of type '{kind}'. Kept are models of: {', '.join(names)}. {remedy}")
 
 
-def flavor_for_file(path: Path, framework: Framework | None) -> tuple[Flavor, str]:
+def flavor_for_file(path: Path, framework: Framework | str | None) -> tuple[Flavor, str]:
     """Return the flavor and the format of a foreign file, by its ending and the framework named.
 
     Raises
@@ -133,7 +141,7 @@ def flavor_for_file(path: Path, framework: Framework | None) -> tuple[Flavor, st
         If no flavor reads such a file.
     """
     ending = path.suffix.lower()
-    for name in _BUILT_IN:
+    for name in _names():
         if framework is not None and name != framework:
             continue
         flavor = flavor_named(name)
@@ -142,5 +150,11 @@ def flavor_for_file(path: Path, framework: Framework | None) -> tuple[Flavor, st
     what = f" as a model of {framework}" if framework is not None else ""
     raise FlavorError(
         f"'{path}' cannot be kept{what}: no flavor reads files ending in '{ending}'. Readable are .skops, .pkl, "
-        ".joblib (sklearn), .ubj, .json (xgboost) and .onnx; or pass the fitted model itself."
+        ".pickle, .joblib (sklearn), .ubj, .json (xgboost) and .onnx; or pass the fitted model itself."
     )
+
+
+def _names() -> tuple[str, ...]:
+    """Return the names of all flavors, our own first."""
+    others = {entry.name for entry in metadata.entry_points(group=GROUP)}
+    return (*_BUILT_IN, *sorted(others - set(_BUILT_IN)))

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dwcp_jupyter import hashing
-from dwcp_jupyter.exceptions import FlavorError, IntegrityError
+from dwcp_jupyter.exceptions import DwcpError, FlavorError, IntegrityError
 from dwcp_jupyter.flavors import package as packages
 from dwcp_jupyter.flavors import protocol
 from dwcp_jupyter.flavors.frameworks import Framework
 from dwcp_jupyter.flavors.loaded import LoadedModel
 from dwcp_jupyter.flavors.package import PackageInfo
 from dwcp_jupyter.flavors.signature import Column, ColumnType, Signature
-from dwcp_jupyter.flavors.trust import Trust, decide_trust
+from dwcp_jupyter.flavors.trust import Trust, TrustDecision, decide_trust
 
 __all__ = ["adopt_file", "load_model", "save_model"]
 
 _EXAMPLE_ROWS = 5
+OnTrust = Callable[[TrustDecision], object]
+"""Told of a decision to load an unsafe file, before it is loaded: to record it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What the caller said of the model's input."""
+
+    signature: Signature | None
+    example: Any
 
 
 def save_model(
@@ -46,25 +57,17 @@ def save_model(
     ------
     FlavorError
         If no flavor keeps the model, or not safely. Nothing is left in `directory`.
+    SignatureError, PredictionError
+        If the example does not fit the signature, or the model.
     """
     flavor = protocol.flavor_of(model)
     facts = flavor.describe(model)
     folder = _empty_folder(Path(directory))
     try:
         file, kind = flavor.save(model, folder)
-        info = PackageInfo(
-            flavor=flavor.name,
-            framework=flavor.framework,
-            framework_version=facts.framework_version,
-            format=kind,
-            file=file,
-            sha256=hashing.sha256_file(folder / file),
-            task=facts.task,
-            classes=facts.classes,
-            packages=facts.packages,
-            detail=facts.detail,
-        )
-        return _complete(folder, info, model, flavor, facts, signature=signature, input_example=input_example)
+        info = _info(flavor, kind, file, folder)
+        given = _Given(signature=signature, example=input_example)
+        return _complete(folder, _described(info, facts), LoadedModel(model, info, flavor), facts, given)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -74,19 +77,29 @@ def adopt_file(
     path: str | os.PathLike[str],
     directory: str | os.PathLike[str],
     *,
-    framework: Framework | None = None,
+    framework: Framework | str | None = None,
     signature: Signature | None = None,
     input_example: Any = None,
     trust: Trust | str | None = None,
+    call: str | None = None,
+    on_trust: OnTrust | None = None,
 ) -> PackageInfo:
     """Return the description of a package that keeps a foreign model file byte for byte.
 
-    The file is loaded once, to learn its inputs and classes; for a pickle that takes a decision.
+    The file is loaded once, to learn its inputs and classes; for a pickle that takes a decision, told to `on_trust`
+    before anything is loaded.
+
+    Parameters
+    ----------
+    path : path
+        The file, as the user named it.
+    call : str, optional
+        The line by which the caller would allow it, for the error; ``{sha256}`` in it is filled in.
 
     Raises
     ------
     FlavorError
-        If no flavor reads such a file.
+        If no flavor reads such a file, or it holds no model.
     UntrustedArtifactError
         If it is a pickle that `trust` does not allow.
     """
@@ -96,27 +109,14 @@ def adopt_file(
     file = f"model{source.suffix.lower()}"
     try:
         shutil.copyfile(source, folder / file)
-        info = PackageInfo(
-            flavor=flavor.name,
-            framework=flavor.framework,
-            framework_version=None,
-            format=kind,
-            file=file,
-            sha256=hashing.sha256_file(folder / file),
-        )
+        info = _info(flavor, kind, file, folder)
         if not info.is_safe:
-            decide_trust(info.sha256, trust=trust, path=source, call=f"adopt_file('{source}', …, trust='{{sha256}}')")
+            line = call or f"flavors.adopt_file({os.fspath(path)!r}, directory, trust='{{sha256}}')"
+            _decide(info, trust=trust, path=source, call=line, on_trust=on_trust)
         model = _load(flavor, folder / file, info)
-        facts = flavor.describe(model)
-        info = replace(
-            info,
-            framework_version=facts.framework_version,
-            task=facts.task,
-            classes=facts.classes,
-            packages=facts.packages,
-            detail=facts.detail,
-        )
-        return _complete(folder, info, model, flavor, facts, signature=signature, input_example=input_example)
+        facts = flavor.describe(model, folder / file)
+        given = _Given(signature=signature, example=input_example)
+        return _complete(folder, _described(info, facts), LoadedModel(model, info, flavor), facts, given)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -126,23 +126,27 @@ def load_model(
     directory: str | os.PathLike[str],
     *,
     trust: Trust | str | None = None,
-    call: str = "load_model(…, trust='{sha256}')",
+    call: str = "flavors.load_model(directory, trust='{sha256}')",
+    on_trust: OnTrust | None = None,
 ) -> LoadedModel:
     """Return the model of the package in `directory`.
 
     Parameters
     ----------
     trust : Trust or str, optional
-        The decision to load a format that can run code; safe formats need none.
+        The decision to load a format that can run code; safe formats need none. A package is an artifact and no file
+        that the user named, so ``own`` does not cover it.
     call : str
-        The line by which the caller would allow it, for the error.
+        The line by which the caller would allow it, for the error; ``{sha256}`` in it is filled in.
+    on_trust : callable, optional
+        Told of the decision before the file is loaded.
 
     Raises
     ------
     FlavorError
         If the folder is no package.
     IntegrityError
-        If the model's file is not the one described.
+        If the model's file is not the one described, or its content is unsound.
     UntrustedArtifactError
         If it can run code and `trust` does not allow its sum.
     """
@@ -157,21 +161,53 @@ def load_model(
             expected=info.sha256,
             actual=actual,
         )
-    if not info.is_safe:
-        decide_trust(info.sha256, trust=trust, call=call)
     flavor = protocol.flavor_named(info.flavor)
+    if info.format not in flavor.extensions.values():
+        raise FlavorError(f"The flavor '{flavor.name}' reads no files of format '{info.format}'. It is not loaded.")
+    if not info.is_safe:
+        _decide(info, trust=trust, path=None, call=call, on_trust=on_trust)
     return LoadedModel(_load(flavor, path, info), info, flavor)
 
 
-def _load(flavor: protocol.Flavor, path: Path, info: PackageInfo) -> Any:
-    from dwcp_jupyter.exceptions import DwcpError
+def _decide(
+    info: PackageInfo, *, trust: Trust | str | None, path: Path | None, call: str, on_trust: OnTrust | None
+) -> None:
+    decision = decide_trust(info.sha256, trust=trust, path=path, call=call)
+    if on_trust is not None:
+        on_trust(decision)
 
+
+def _load(flavor: protocol.Flavor, path: Path, info: PackageInfo) -> Any:
     try:
         return flavor.load(path, info)
     except DwcpError:
         raise
     except Exception as exc:  # readers of model files raise whatever their format's library does
-        raise FlavorError(f"'{path.name}' cannot be read as {info.format}: {exc}. Save the model again.") from exc
+        raise FlavorError(
+            f"'{path.name}' cannot be read as {info.format}: {type(exc).__name__}: {exc}. Save the model again."
+        ) from exc
+
+
+def _info(flavor: protocol.Flavor, kind: str, file: str, folder: Path) -> PackageInfo:
+    return PackageInfo(
+        flavor=flavor.name,
+        framework=flavor.framework,
+        framework_version=None,
+        format=kind,
+        file=file,
+        sha256=hashing.sha256_file(folder / file),
+    )
+
+
+def _described(info: PackageInfo, facts: protocol.ModelFacts) -> PackageInfo:
+    return replace(
+        info,
+        framework_version=facts.framework_version,
+        task=facts.task,
+        classes=facts.classes,
+        packages=facts.packages,
+        detail=facts.detail,
+    )
 
 
 def _empty_folder(folder: Path) -> Path:
@@ -182,38 +218,29 @@ def _empty_folder(folder: Path) -> Path:
 
 
 def _complete(
-    folder: Path,
-    info: PackageInfo,
-    model: Any,
-    flavor: protocol.Flavor,
-    facts: protocol.ModelFacts,
-    *,
-    signature: Signature | None,
-    input_example: Any,
+    folder: Path, info: PackageInfo, loaded: LoadedModel, facts: protocol.ModelFacts, given: _Given
 ) -> PackageInfo:
-    """Infer what was not given, write example and description."""
-    example = None
-    if input_example is not None:
-        signature = signature or _from_example(info, model, flavor, input_example)
-        example = signature.conform(input_example).head(_EXAMPLE_ROWS)
+    """Infer what was not given, try the example on the model, write example and description."""
+    signature = given.signature
+    if given.example is not None:
+        inputs = signature or Signature.infer(given.example)
+        loaded.info = replace(info, signature=inputs)
+        conformed = inputs.conform(given.example)
+        answer = loaded.predict_conformed(conformed)
+        signature = signature or Signature.infer(given.example, answer.values)
+        packages.write_example(folder, conformed.head(_EXAMPLE_ROWS))
+    elif signature is not None and info.is_safe:  # what the model itself says against the signature, it says now
+        loaded.native = _load(
+            protocol.flavor_named(info.flavor), folder / info.file, replace(info, signature=signature)
+        )
     info = replace(info, signature=signature or facts.signature or _from_names(facts))
-    if example is not None:
-        packages.write_example(folder, example)
     packages.write_package(folder, info)
     return info
-
-
-def _from_example(info: PackageInfo, model: Any, flavor: protocol.Flavor, input_example: Any) -> Signature:
-    inputs = Signature.infer(input_example)
-    answer = LoadedModel(model, replace(info, signature=inputs), flavor).predict(input_example)
-    return Signature.infer(input_example, answer.values)
 
 
 def _from_names(facts: protocol.ModelFacts) -> Signature | None:
     """Return what the model's own column names say: numbers, unless somebody knows better."""
     if facts.input_names is None:
         return None
-    columns = tuple(
-        Column(name=name, type=ColumnType.FLOAT, dtype="float64", nullable=False) for name in facts.input_names
-    )
+    columns = tuple(Column(name=name, type=ColumnType.FLOAT, dtype="float64") for name in facts.input_names)
     return Signature(inputs=columns)

@@ -7,6 +7,7 @@ Values here are plain; pandas is loaded when data are looked at.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,12 @@ class ColumnType(StrEnum):
     OBJECT = "object"
 
 
+_DTYPES = {
+    ColumnType.INT: re.compile(r"u?int(8|16|32|64)"),
+    ColumnType.FLOAT: re.compile(r"float(16|32|64)"),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """One column.
@@ -40,11 +47,15 @@ class Column:
     Attributes
     ----------
     dtype : str
-        The NumPy type of the data that it was inferred from, such as ``"float64"``.
+        The NumPy type of the data that it was inferred from, such as ``"float64"``; of a value's elements for arrays.
+        Text is ``"string"``, or ``"object"`` where what is missing was None and not NaN. Times are ``"timestamp"``, or
+        the pandas type such as ``"datetime64[us, UTC]"``.
     nullable : bool
         Whether a value may be missing.
     shape : tuple of int
-        Shape of one value; empty for a scalar.
+        Shape of one value; empty for a scalar. -1 stands for any length.
+    categories : tuple or None
+        The values of a categorical column in their order, which some models compute with.
     """
 
     name: str
@@ -52,34 +63,47 @@ class Column:
     dtype: str
     nullable: bool = False
     shape: tuple[int, ...] = ()
+    categories: tuple[Any, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "type", ColumnType(self.type))
+        if not isinstance(self.name, str) or not isinstance(self.dtype, str):
+            raise SignatureError(f"A column's name and dtype are text, not {self.name!r} and {self.dtype!r}.")
+        known = _DTYPES.get(self.type)
+        if known is not None and not known.fullmatch(self.dtype):
+            raise SignatureError(
+                f"Column '{self.name}' of type {self.type} cannot have dtype '{self.dtype}'. Use '{self.type}64'.",
+                columns=(self.name,),
+            )
 
     @property
     def is_numeric(self) -> bool:
-        """Whether its values are scalar numbers or booleans."""
-        return self.type in {ColumnType.BOOL, ColumnType.INT, ColumnType.FLOAT} and not self.shape
+        """Whether its values are scalar numbers or booleans, and no categories."""
+        is_number = self.type in {ColumnType.BOOL, ColumnType.INT, ColumnType.FLOAT}
+        return is_number and not self.shape and self.categories is None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return {
+        record = {
             "name": self.name,
             "type": str(self.type),
             "dtype": self.dtype,
             "nullable": self.nullable,
             "shape": list(self.shape),
         }
+        return record if self.categories is None else {**record, "categories": list(self.categories)}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
         """Return the column that `to_json` wrote."""
+        categories = record.get("categories")
         return cls(
             name=record["name"],
             type=ColumnType(record["type"]),
             dtype=record["dtype"],
-            nullable=record["nullable"],
-            shape=tuple(record.get("shape", ())),
+            nullable=bool(record["nullable"]),
+            shape=tuple(map(int, record.get("shape", ()))),
+            categories=None if categories is None else tuple(categories),
         )
 
 
@@ -115,7 +139,8 @@ class Signature:
         Parameters
         ----------
         inputs : DataFrame, Arrow table, mapping, list of mappings, or array
-            Shape (n_samples, n_features). Columns of an array without names are called ``x0``, ``x1``, …
+            Shape (n_samples, n_features). Columns of an array without names are called ``x0``, ``x1``, …; an array of
+            more dimensions is one column of arrays, ``x0``; a list of texts is one column, ``text``.
         outputs : DataFrame, Series or array, optional
             What the model gives for them; a Series or one-dimensional array without a name is called ``prediction``.
 
@@ -150,9 +175,9 @@ class Signature:
         SignatureError
             It names every column that is missing, unknown, of another type, or has missing values it may not have.
         """
-        from dwcp_jupyter.flavors import tables
+        from dwcp_jupyter.flavors import conforming
 
-        return tables.conform(self.inputs, data, allow_missing=allow_missing)
+        return conforming.conform(self.inputs, data, allow_missing=allow_missing)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""

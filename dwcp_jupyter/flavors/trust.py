@@ -26,9 +26,10 @@ from typing import Self
 from dwcp_jupyter import config, hashing
 from dwcp_jupyter.exceptions import SettingError, UntrustedArtifactError
 
-__all__ = ["Trust", "TrustDecision", "decide_trust"]
+__all__ = ["Trust", "TrustDecision", "decide_trust", "weigh_trust"]
 
 _SUM = re.compile(r"[0-9a-f]{64}")
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class Trust:
         strange = [word for word in words if word not in sums and word not in {"own", "none"}]
         if strange or not words or ("none" in words and len(words) > 1):
             raise SettingError(
-                f"trust='{text}' is no decision. Say 'own', 'none', or SHA-256 sums separated by commas."
+                f"trust='{text}' is no decision. Say 'own', 'none', or SHA-256 sums of 64 digits separated by commas."
             )
         return cls(own="own" in words, sums=sums)
 
@@ -70,11 +71,43 @@ class Trust:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustDecision:
-    """That a file may be loaded, and why; bound to its SHA-256."""
+    """Whether a file may be loaded, and why; bound to its SHA-256.
+
+    Attributes
+    ----------
+    policy : str
+        The policy by which it was decided, as `Trust` writes it.
+    reason : str
+        Why, to follow "because".
+    """
 
     sha256: str
     policy: str
     reason: str
+    granted: bool = True
+
+
+def weigh_trust(
+    sha256: str, *, trust: Trust | str | None = None, path: str | os.PathLike[str] | None = None
+) -> TrustDecision:
+    """Return the decision on the unsafe file with this sum, granted or not.
+
+    Parameters
+    ----------
+    sha256 : str
+        Of the bytes that would be loaded.
+    trust : Trust or str, optional
+        The policy; the setting ``DWCP_TRUST`` where none is given.
+    path : path, optional
+        Where the user named the file in Python; ``own`` counts only then.
+    """
+    policy = Trust.parse(trust)
+    if sha256 in policy.sums:
+        return TrustDecision(sha256=sha256, policy=str(policy), reason="its SHA-256 is named")
+    why = _objection(policy, sha256, None if path is None else Path(path))
+    if why is None:
+        return TrustDecision(sha256=sha256, policy=str(policy), reason="a file of this user, named by its path")
+    return TrustDecision(sha256=sha256, policy=str(policy), reason=why, granted=False)
 
 
 def decide_trust(
@@ -84,51 +117,64 @@ def decide_trust(
     path: str | os.PathLike[str] | None = None,
     call: str = "flavors.load_model(directory, trust='{sha256}')",
 ) -> TrustDecision:
-    """Return the decision to load the unsafe file with this sum.
+    """Return the decision to load the unsafe file with this sum; see `weigh_trust`.
 
     Parameters
     ----------
-    sha256 : str
-        Of the file's bytes.
-    path : path, optional
-        Where the user named the file in Python; ``own`` counts only then.
     call : str
-        The line that would allow it, for the error; ``{sha256}`` is filled in.
+        The line that would allow it, for the error; ``{sha256}`` in it is filled in.
 
     Raises
     ------
     UntrustedArtifactError
         If the policy does not allow it.
     """
-    policy = Trust.parse(trust)
-    if sha256 in policy.sums:
-        return TrustDecision(sha256=sha256, policy=str(policy), reason="its SHA-256 is named")
-    why = "nobody decided to trust it"
-    if policy.own:
-        why = "it was not named by its path in Python" if path is None else _objection(Path(path))
-        if not why and path is not None and hashing.sha256_file(Path(path)) == sha256:
-            return TrustDecision(sha256=sha256, policy=str(policy), reason="a file of this user, named by path")
-    line = call.format(sha256=sha256)
+    decision = weigh_trust(sha256, trust=trust, path=path)
+    if decision.granted:
+        return decision
+    line = call.replace("{sha256}", sha256)
     raise UntrustedArtifactError(
-        f"The model file with SHA-256 {sha256} is a pickle, which runs code when it is loaded, and "
-        f"{why or 'its bytes changed'}. If you know where it comes from, allow these bytes with: {line}",
+        f"The model file with SHA-256 {sha256} is a pickle, which can run any code when it is loaded, and it is not "
+        f"trusted because {decision.reason}. If you know who made it, allow these bytes with: {line}",
         sha256=sha256,
     )
 
 
-def _objection(path: Path) -> str:
-    """Return why a file is not this user's alone; empty if it is."""
+def _objection(policy: Trust, sha256: str, path: Path | None) -> str | None:
+    """Return why ``own`` does not cover a file; None where it does."""
+    if not policy.own:
+        return f"the policy is '{policy}'"
+    if path is None:
+        return "nobody named it by its path in Python"
     real = path.resolve()
-    found = real.stat()
+    try:
+        found = real.stat()
+    except OSError as exc:
+        return f"'{path}' cannot be looked at ({exc.strerror})"
+    return (
+        _objection_to_file(path, found)
+        or _objection_to_folders(real)
+        or (None if hashing.sha256_file(real) == sha256 else f"'{path}' holds other bytes than those to be loaded")
+    )
+
+
+def _objection_to_file(path: Path, found: os.stat_result) -> str | None:
     if not stat.S_ISREG(found.st_mode):
-        return f"'{path}' is not a regular file"
+        return f"'{path}' is no regular file"
     if found.st_uid != os.getuid():
         return f"'{path}' belongs to user id {found.st_uid}, not to you"
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"others can write '{path}' (mode {stat.filemode(found.st_mode)})"
-    folder = real.parent.stat()
-    if folder.st_uid not in {os.getuid(), 0}:
-        return f"the folder '{real.parent}' belongs to user id {folder.st_uid}, who could exchange the file"
-    if folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not folder.st_mode & stat.S_ISVTX:
-        return f"others can exchange files in '{real.parent}' (mode {stat.filemode(folder.st_mode)})"
-    return ""
+    if found.st_mode & _OTHERS_WRITE:
+        mode = stat.filemode(found.st_mode)
+        return f"others can write '{path}' (mode {mode}; after looking at it, `chmod go-w` makes it yours alone)"
+    return None
+
+
+def _objection_to_folders(real: Path) -> str | None:
+    """Return why somebody else could have put the file there: a folder above it that others can change."""
+    for folder in real.parents:
+        found = folder.stat()
+        if found.st_uid not in {os.getuid(), 0}:
+            return f"the folder '{folder}' above it belongs to user id {found.st_uid}"
+        if found.st_mode & _OTHERS_WRITE and not found.st_mode & stat.S_ISVTX:
+            return f"others can exchange files in the folder '{folder}' (mode {stat.filemode(found.st_mode)})"
+    return None
