@@ -73,7 +73,7 @@ def _arrays_as_values(columns: Sequence[Column], data: Mapping[str, Any]) -> Map
     by_name = {column.name: column for column in columns}
     arrays = [n for n in data if n in by_name and by_name[n].type is ColumnType.ARRAY]
     others = [value for name, value in data.items() if name not in arrays]
-    is_row = not any(isinstance(value, (list, tuple, np.ndarray, pd.Series)) for value in others)
+    is_row = not any(tables.is_sequence(value) for value in others)
     if not is_row or not all(np.ndim(data[name]) == len(by_name[name].shape) for name in arrays):
         return {name: list(value) if name in arrays else value for name, value in data.items()}
     return {name: [value] for name, value in data.items()}

@@ -120,7 +120,7 @@ def _rephrase_imputer(imputer: Any) -> None:
 
 
 def _rephrase_booster(model: Any) -> None:
-    """Number the columns, as the converter wants them."""
+    """Call the columns by number, as the converter wants them."""
     model.get_booster().feature_names = None
 
 

@@ -15,9 +15,7 @@ import pandas as pd
 from dwcp_jupyter.exceptions import SignatureError
 from dwcp_jupyter.flavors.signature import Column, ColumnType
 
-__all__ = ["infer_columns", "is_number", "to_frame", "to_outputs"]
-
-_SEQUENCES = (list, tuple, np.ndarray, pd.Series)
+__all__ = ["infer_columns", "is_number", "is_sequence", "to_frame", "to_outputs"]
 
 
 def to_frame(data: Any) -> pd.DataFrame:
@@ -45,7 +43,7 @@ def _as_frame(data: Any) -> pd.DataFrame:
     if isinstance(data, pd.Series):
         return data.to_frame(name="x0" if data.name is None else data.name)
     if isinstance(data, Mapping):
-        is_row = not any(isinstance(value, _SEQUENCES) for value in data.values())
+        is_row = not any(is_sequence(value) for value in data.values())
         return pd.DataFrame([dict(data)]) if is_row else pd.DataFrame(dict(data))
     for method in ("to_pandas", "to_df"):  # Arrow, polars and DuckDB results, without importing any
         if hasattr(data, method):
@@ -109,18 +107,21 @@ def _by_dtype(values: pd.Series[Any]) -> _Kind | None:
     dtype: Any = values.dtype
     if isinstance(dtype, pd.SparseDtype):
         dtype = dtype.subtype
-    plain = np.dtype(getattr(dtype, "numpy_dtype", dtype)) if not isinstance(dtype, pd.StringDtype) else None
     if pd.api.types.is_bool_dtype(dtype):
         return ColumnType.BOOL, "bool", ()
     if pd.api.types.is_integer_dtype(dtype):
-        return ColumnType.INT, str(plain), ()
+        return ColumnType.INT, str(_plain_dtype(dtype)), ()
     if pd.api.types.is_float_dtype(dtype):
-        return ColumnType.FLOAT, str(plain) if plain is not None and plain.itemsize <= 8 else "float64", ()
+        return ColumnType.FLOAT, str(_plain_dtype(dtype)) if _plain_dtype(dtype).itemsize <= 8 else "float64", ()
     if pd.api.types.is_datetime64_any_dtype(dtype):
         return ColumnType.TIMESTAMP, _time_type(values), ()
     if isinstance(dtype, pd.StringDtype) or (isinstance(dtype, pd.ArrowDtype) and pd.api.types.is_string_dtype(dtype)):
         return ColumnType.STRING, "string", ()
     return None
+
+
+def _plain_dtype(dtype: Any) -> np.dtype[Any]:
+    return np.dtype(getattr(dtype, "numpy_dtype", dtype))
 
 
 def _time_type(values: pd.Series[Any]) -> str:
@@ -137,6 +138,8 @@ def _by_values(values: pd.Series[Any]) -> _Kind:
         return _of_arrays(present)
     for test, kind in _TESTS:
         if kinds and all(map(test, kinds)):
+            if kind is ColumnType.INT and not (-(2**63) <= min(present) <= max(present) < 2**63):
+                break
             return kind, _dtype_of(kind, values), ()
     return ColumnType.OBJECT, "object", ()
 
@@ -179,3 +182,8 @@ def is_number(value: Any) -> bool:
     """Return whether `value` is one real number; text is none, however it looks."""
     real = isinstance(value, (bool, int, float, Decimal, np.bool_, np.integer, np.floating))
     return real and not isinstance(value, complex)
+
+
+def is_sequence(value: Any) -> bool:
+    """Return whether `value` holds values in order, as a column does."""
+    return pd.api.types.is_list_like(value, allow_sets=False) and not isinstance(value, Mapping)
