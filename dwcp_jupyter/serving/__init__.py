@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dwcp_jupyter.flavors import Framework as ModelFramework
-    from dwcp_jupyter.serving.deploy import Compile
     from dwcp_jupyter.serving.endpoint import Endpoint, EndpointList
     from dwcp_jupyter.serving.endpoints import EndpointConfig, ExecutionMode, PredictionRequest, PredictionResponse
     from dwcp_jupyter.serving.metrics import EndpointMetrics
     from dwcp_jupyter.serving.model_server import ModelServer
     from dwcp_jupyter.serving.prediction_log import PredictionLog
+    from dwcp_jupyter.serving.preparing import Compile
     from dwcp_jupyter.supervisor import Lifetime
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Compile": "dwcp_jupyter.serving.deploy",
+    "Compile": "dwcp_jupyter.serving.preparing",
     "Endpoint": "dwcp_jupyter.serving.endpoint",
     "EndpointConfig": "dwcp_jupyter.serving.endpoints",
     "EndpointList": "dwcp_jupyter.serving.endpoint",

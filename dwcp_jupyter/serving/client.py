@@ -11,10 +11,12 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pandas as pd
 
 from dwcp_jupyter import exceptions
 from dwcp_jupyter.exceptions import DwcpError, EndpointNotFoundError, PredictionError, QueueFullError, SignatureError
@@ -22,7 +24,7 @@ from dwcp_jupyter.serving.protocols import errors
 from dwcp_jupyter.serving.tokens import read_token
 from dwcp_jupyter.supervisor.state import Gateway, State, read_state
 
-__all__ = ["GatewayClient", "plain"]
+__all__ = ["GatewayClient", "chunks", "plain"]
 
 _RETRY_FOR_S = 10.0
 _FIRST_PAUSE_S = 0.02
@@ -161,6 +163,17 @@ def plain(value: Any) -> Any:
         f"A value of type '{type(value).__name__}' cannot be sent as JSON. Convert it to a number, a text, a "
         "list or a dictionary."
     )
+
+
+def chunks(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, size: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows as lists of at most `size` dictionaries; what is missing in a frame is None."""
+    for start in range(0, len(rows), size):
+        if isinstance(rows, pd.DataFrame):
+            chunk = rows.iloc[start : start + size]
+            rows_of_chunk = chunk.astype(object).where(chunk.notna(), None).to_dict(orient="records")
+            yield [{str(name): value for name, value in row.items()} for row in rows_of_chunk]
+        else:
+            yield [dict(row) for row in rows[start : start + size]]
 
 
 def _error(status: int, answer: bytes, retry_after: str | None) -> DwcpError:

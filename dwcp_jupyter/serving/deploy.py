@@ -1,20 +1,18 @@
 """From a reference to an endpoint that answers.
 
-What is heavy (reading the package, loading the model, compiling it and proving that it agrees) is done first. Then one
-transaction resolves the reference once more, checks that nothing changed meanwhile, and writes the endpoint's row, its
-references to artifacts and its event. The supervisor makes it run; if it does not come up, the row is put back as it
-was, and the error carries the reason and the process's last log lines.
+What is heavy is done first, in `preparing`. Then one transaction resolves the version once more, checks that nothing
+changed meanwhile, and writes the endpoint's row, its references to artifacts and its event. The supervisor makes it
+run; if it does not come up, the row is put back as it was, and the error carries the reason and the process's last log
+lines.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -22,210 +20,28 @@ import msgspec
 import psutil
 import sqlalchemy as sa
 
-from dwcp_jupyter import clock, flavors, hashing
+from dwcp_jupyter import clock
 from dwcp_jupyter.events import Actor
-from dwcp_jupyter.exceptions import DeploymentError, EndpointExistsError, MissingExtraError, ModelNotFoundError
-from dwcp_jupyter.registry import ModelRegistry, ModelVersion, resolution
+from dwcp_jupyter.exceptions import (
+    DeploymentError,
+    EndpointExistsError,
+    EndpointNotFoundError,
+    ModelNotFoundError,
+    did_you_mean,
+)
+from dwcp_jupyter.registry import ModelVersion, resolution
 from dwcp_jupyter.registry.names import check_name
-from dwcp_jupyter.serving.client import plain
-from dwcp_jupyter.serving.endpoints import CompiledModel, EndpointConfig, EndpointDescription, ExecutionMode
+from dwcp_jupyter.serving.endpoints import EndpointConfig, EndpointDescription
 from dwcp_jupyter.serving.lifetimes import ServerHold, choose
+from dwcp_jupyter.serving.preparing import Prepared
 from dwcp_jupyter.serving.replica import ENVIRONMENT_NAME, ReplicaTask
 from dwcp_jupyter.store import Artifact, Stores, Transaction, schema
 from dwcp_jupyter.supervisor import EndpointStatus, Hold, Lifetime, ProcessSpec, Spec
 
-__all__ = ["GATEWAY_KEY", "Compile", "Deployment", "Prepared", "prepare", "put", "take_back", "wait_for"]
+__all__ = ["GATEWAY_KEY", "Deployment", "find_row", "forget_former", "put", "remove", "take_back", "wait_for"]
 
 GATEWAY_KEY = "gateway"
 _START_TIMEOUT_S = 120.0
-
-
-class Compile(StrEnum):
-    """Whether a model is compiled to ONNX."""
-
-    AUTO = "auto"
-    """If it can be and the outputs agree; else it runs natively."""
-    ALWAYS = "always"
-    """Or the deployment fails."""
-    NEVER = "never"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A version, ready to be put into an endpoint."""
-
-    version: ModelVersion
-    info: flavors.PackageInfo
-    signature: flavors.Signature
-    mode: ExecutionMode
-    reason: str
-    compiled: CompiledModel | None
-    onnx: Artifact | None
-    example: tuple[dict[str, Any], ...]
-    trust: str
-
-
-def prepare(
-    stores: Stores,
-    registry: ModelRegistry,
-    version: ModelVersion,
-    *,
-    compile: Compile,  # noqa: A002 - as in ModelServer.deploy
-    trust: str | None,
-    path: Path | None = None,
-    actor: Actor | None = None,
-) -> Prepared:
-    """Return the version with all that its endpoint needs.
-
-    It takes seconds, and touches the metadata for reads, and for the decision to trust.
-
-    Parameters
-    ----------
-    trust : str, optional
-        The decision on a file that could run code when it is loaded.
-    path : Path, optional
-        Where the user named that file.
-
-    Raises
-    ------
-    IntegrityError, UntrustedArtifactError, MissingExtraError
-        If the package cannot be loaded.
-    DeploymentError
-        If it has no signature, or compiling was demanded and is not possible.
-    """
-    with tempfile.TemporaryDirectory(prefix="dwcp-deploy-") as folder:
-        directory = registry.fetch(version.id, Path(folder) / "package")
-        info = flavors.read_package(directory)
-        bound = bind_trust(stores, version, info, trust=trust, path=path, actor=actor)
-        compilation, example = _compile(stores, registry, version, directory, compile=compile, trust=bound)
-    signature = info.signature
-    if signature is None:
-        raise DeploymentError(
-            f"'{version.reference}' has no signature, so requests cannot be checked by column. Register it again with "
-            "input_example= or signature=."
-        )
-    onnx = None if compilation.onnx is None else stores.artifacts.put_bytes(compilation.onnx)
-    compiled = None
-    if onnx is not None:
-        compiled = CompiledModel(
-            sha256=onnx.sha256, layout=str(compilation.layout), max_difference=compilation.max_difference
-        )
-    return Prepared(
-        version=version,
-        info=info,
-        signature=signature,
-        mode=ExecutionMode.NATIVE if onnx is None else ExecutionMode.COMPILED,
-        reason=compilation.reason,
-        compiled=compiled,
-        onnx=onnx,
-        example=example,
-        trust=bound,
-    )
-
-
-def bind_trust(
-    stores: Stores,
-    version: ModelVersion,
-    info: flavors.PackageInfo,
-    *,
-    trust: str | None,
-    path: Path | None,
-    actor: Actor | None,
-) -> str:
-    """Return the decision that the endpoint is bound to: ``"none"``, or the one sum that may be loaded.
-
-    A file that this workspace decided to trust before (its event names the sum) needs no second decision.
-
-    Raises
-    ------
-    UntrustedArtifactError
-        If nobody decided to trust the file; the message shows the line that would.
-    """
-    if info.is_safe:
-        return "none"
-    subject = f"artifact:{info.sha256}"
-    policy = flavors.Trust.parse(trust)
-    if policy.own and path is None and stores.metadata.events(kinds=["trust.decided"], subject=subject):
-        return info.sha256
-    decision = flavors.decide_trust(
-        info.sha256, trust=trust, path=path, call=f"server.deploy('{version.reference}', trust='{{sha256}}')"
-    )
-    with stores.metadata.transaction(actor) as tx:
-        tx.record(
-            "trust.decided",
-            subject,
-            sha256=decision.sha256,
-            policy=decision.policy,
-            reason=decision.reason,
-            version=version.reference,
-        )
-    return decision.sha256
-
-
-def holds_file(stores: Stores, version: ModelVersion, path: Path) -> bool:
-    """Return whether the version was made of exactly the bytes at `path`."""
-    if version.sha256 is None or not path.is_file():
-        return False
-    with tempfile.TemporaryDirectory(prefix="dwcp-deploy-") as folder:
-        directory = stores.artifacts.fetch_tree(version.sha256, Path(folder) / "package")
-        return flavors.read_package(directory).sha256 == hashing.sha256_file(path)
-
-
-def _compile(
-    stores: Stores,
-    registry: ModelRegistry,
-    version: ModelVersion,
-    directory: Path,
-    *,
-    compile: Compile,  # noqa: A002 - as in deploy()
-    trust: str,
-) -> tuple[flavors.Compilation, tuple[dict[str, Any], ...]]:
-    """Return the compiled model, or why there is none, and a row to warm the model with."""
-    if compile is Compile.NEVER:
-        return _native("compiling was switched off for this endpoint"), ()
-    loaded = flavors.load_model(directory, trust=trust)
-    sample = _sample(stores, registry, version, loaded, flavors.read_example(directory))
-    if sample is None:
-        compilation = _native("there is no reference data or input example to prove on that the compiled model agrees")
-        example: tuple[dict[str, Any], ...] = ()
-    else:
-        example = _rows(sample)
-        try:
-            compilation = flavors.compile_onnx(loaded, sample)
-        except MissingExtraError as exc:
-            compilation = _native(str(exc))
-    if compile is Compile.ALWAYS and compilation.onnx is None:
-        raise DeploymentError(
-            f"'{version.reference}' cannot be compiled: {compilation.reason}. Deploy it with compile='auto' to "
-            "serve it natively."
-        )
-    return compilation, example
-
-
-def _native(reason: str) -> flavors.Compilation:
-    return flavors.Compilation(onnx=None, layout="", reason=f"served as it is: {reason}")
-
-
-def _sample(
-    stores: Stores, registry: ModelRegistry, version: ModelVersion, loaded: flavors.LoadedModel, example: Any
-) -> Any:
-    """Return the rows that the version kept: its reference data, else its input example, else None."""
-    reference = registry.reference_data(version.id)
-    if reference is not None and loaded.signature is not None:
-        names = [column.name for column in loaded.signature.inputs]
-        frame = stores.frames.get(reference.sha256).to_pandas()
-        if set(names) <= set(frame.columns):
-            return loaded.conform(frame[names])
-    return None if example is None else loaded.conform(example)
-
-
-def _rows(sample: Any) -> tuple[dict[str, Any], ...]:
-    """Return the sample's first row as JSON."""
-    records = sample.head(1).to_dict(orient="records")
-    return tuple(msgspec.json.decode(msgspec.json.encode(records, enc_hook=plain)))
-
-
-# -- the row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -488,3 +304,22 @@ def forget_former(stores: Stores, deployment: Deployment) -> None:
     if deployment.former is not None:
         with stores.metadata.transaction() as tx:
             _forget(tx, deployment.description.id, generation=deployment.description.generation - 1)
+
+
+def find_row(connection: sa.Connection, name_or_id: str) -> sa.RowMapping:
+    """Return the endpoint's row, by name or id.
+
+    Raises
+    ------
+    EndpointNotFoundError
+        With the name that was probably meant.
+    """
+    table = schema.endpoints
+    condition = (table.c.id == name_or_id) | (table.c.name == name_or_id)
+    row = connection.execute(sa.select(table).where(condition)).mappings().first()
+    if row is None:
+        names = list(connection.execute(sa.select(table.c.name)).scalars())
+        raise EndpointNotFoundError(
+            f"No endpoint '{name_or_id}' in this workspace.{did_you_mean(name_or_id, names)} List them with %endpoints."
+        )
+    return row

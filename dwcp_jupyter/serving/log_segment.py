@@ -108,7 +108,9 @@ class _Collector:
 
 
 class SegmentWriter:
-    """Appends record batches of one schema to a new file. Not thread-safe.
+    """Appends record batches of one schema, that of the first, to a new file. Not thread-safe.
+
+    The file is there, empty, from the start: a process that is killed before it wrote anything leaves a trace.
 
     Raises
     ------
@@ -116,9 +118,9 @@ class SegmentWriter:
         From the constructor and from `write`, if the file cannot be made or written; what was written before stays.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.schema = schema
+        self.schema: pa.Schema | None = None
         self.rows = 0
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         unlocked = path.with_name(f"{path.name}.tmp")
@@ -126,7 +128,7 @@ class SegmentWriter:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         unlocked.rename(path)  # under its name it is locked from the first moment
         self._collector = _Collector()
-        self._stream = pa.ipc.new_stream(pa.PythonFile(self._collector, mode="w"), schema)
+        self._stream: Any = None
         self._size_bytes = 0
 
     @property
@@ -137,8 +139,16 @@ class SegmentWriter:
     def write(self, batch: pa.RecordBatch, *, gap: Gap | None = None, is_synced: bool = False) -> None:
         """Append `batch`; with `gap`, what is missing before it. `is_synced` waits for the disk."""
         metadata = None if gap is None else pa.KeyValueMetadata({_GAP_KEY: json.dumps(gap.to_json()).encode()})
+        if self._stream is None:
+            self._stream = pa.ipc.new_stream(pa.PythonFile(self._collector, mode="w"), batch.schema)
         self._stream.write_batch(batch, custom_metadata=metadata)
-        self._append(self._collector.take())
+        try:
+            self._append(self._collector.take())
+        except OSError:
+            if not self._size_bytes:  # not even the schema got there: the next batch writes it again
+                self._stream = None
+            raise
+        self.schema = batch.schema
         if is_synced:
             os.fdatasync(self._descriptor) if hasattr(os, "fdatasync") else os.fsync(self._descriptor)
         self.rows += batch.num_rows
@@ -148,7 +158,8 @@ class SegmentWriter:
         if self._descriptor < 0:
             return
         try:
-            self._append(self._collector.take() + _END_MARK)
+            if self._size_bytes:
+                self._append(_END_MARK)
         finally:
             self.abandon()
 

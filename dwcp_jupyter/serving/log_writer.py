@@ -8,6 +8,7 @@ dropped, counted, and the next batch that can be written tells of the gap: predi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import threading
@@ -175,6 +176,8 @@ class LogWriter:
     def _start(self) -> None:
         with self._writing:
             if self._thread is None:
+                with contextlib.suppress(OSError):  # tried again when there is something to write
+                    self._open_segment()
                 self._thread = threading.Thread(target=self._run, name="dwcp-prediction-log", daemon=True)
                 self._thread.start()
 
@@ -203,9 +206,6 @@ class LogWriter:
             segment.write(record_batch, gap=self._gap, is_synced=is_synced)
             self._gap = None
         except OSError as exc:
-            if self._segment is not None and not self._segment.size_bytes:  # not even its schema could be written
-                self._segment.abandon()
-                self._segment = None
             self._miss(batches, GapReason.WRITE_FAILED, exc.strerror or str(exc))
             if is_raising:
                 raise
@@ -214,22 +214,25 @@ class LogWriter:
         """Return the open segment and the batch in its schema; a batch that does not fit opens a new one."""
         if self._segment is not None and self._segment.rows >= ROTATE_ROWS:
             self._close_segment()
-        if self._segment is not None and self._segment.schema != batch.schema:
+        if self._segment is not None and self._segment.schema not in (None, batch.schema):
             fitting = _cast(batch, self._segment.schema)
             if fitting is not None:
                 return self._segment, fitting
             self._close_segment()
+        return self._open_segment(), batch
+
+    def _open_segment(self) -> SegmentWriter:
         if self._segment is None:
             name = f"{self._now():%Y%m%dT%H%M%S%f}-{os.getpid()}-{secrets.token_hex(4)}.arrows"
-            self._segment = SegmentWriter(self._folder / name, batch.schema)
-        return self._segment, batch
+            self._segment = SegmentWriter(self._folder / name)
+        return self._segment
 
     def _close_segment(self) -> None:
         segment, self._segment = self._segment, None
         if segment is None:
             return
         try:
-            if self._gap is not None:  # nothing could be written since: an empty batch tells of it
+            if self._gap is not None and segment.schema is not None:  # an empty batch tells of what is missing since
                 segment.write(segment.schema.empty_table().combine_chunks().to_batches()[0], gap=self._gap)
                 self._gap = None
             segment.close()

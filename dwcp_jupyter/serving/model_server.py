@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,17 +21,14 @@ from dwcp_jupyter import store, supervisor
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import (
     DeploymentError,
-    EndpointNotFoundError,
-    ModelNotFoundError,
     SignatureError,
-    VersionExistsError,
-    did_you_mean,
 )
 from dwcp_jupyter.flavors import Framework
-from dwcp_jupyter.registry import ModelMetadata, ModelRegistry, ModelVersion
+from dwcp_jupyter.registry import ModelRegistry
 from dwcp_jupyter.serving import deploy as deployment
-from dwcp_jupyter.serving.client import GatewayClient
-from dwcp_jupyter.serving.deploy import GATEWAY_KEY, Compile
+from dwcp_jupyter.serving import preparing
+from dwcp_jupyter.serving.client import GatewayClient, chunks
+from dwcp_jupyter.serving.deploy import GATEWAY_KEY
 from dwcp_jupyter.serving.endpoint import Endpoint, EndpointList
 from dwcp_jupyter.serving.endpoints import (
     EndpointConfig,
@@ -43,6 +40,7 @@ from dwcp_jupyter.serving.endpoints import (
 from dwcp_jupyter.serving.lifetimes import ServerHold, ask_server, process_hold
 from dwcp_jupyter.serving.metrics import EndpointMetrics, Snapshot
 from dwcp_jupyter.serving.prediction_log import PredictionLog
+from dwcp_jupyter.serving.preparing import Compile
 from dwcp_jupyter.serving.tokens import ensure_token
 from dwcp_jupyter.store import schema
 from dwcp_jupyter.supervisor import EndpointStatus, Lifetime
@@ -131,14 +129,26 @@ class ModelServer:
             If it does not come up; nothing of it is left behind.
         """
         config = EndpointConfig.of(endpoint_config, **self._defaults())
-        version = self._version(model_id, model_version, model_path, framework, trust)
-        prepared = deployment.prepare(
+        path = None if model_path is None else Path(model_path)
+        if path is None:
+            version = preparing.find_version(self._registry, model_id, model_version)
+        else:
+            version = preparing.register_file(
+                self._stores,
+                self._registry,
+                path,
+                model_id=model_id,
+                model_version=model_version,
+                framework=framework,
+                trust=trust,
+            )
+        prepared = preparing.prepare(
             self._stores,
             self._registry,
             version,
             compile=Compile(str(compile)),
             trust=trust,
-            path=None if model_path is None else Path(model_path),
+            path=path,
             actor=self._actor,
         )
         ensure_token(self._stores.root)
@@ -187,7 +197,7 @@ class ModelServer:
         """
         self.get_endpoint(endpoint_id)
         with self._stores.metadata.transaction(self._actor) as tx:
-            row = _row(tx.connection, endpoint_id)
+            row = deployment.find_row(tx.connection, endpoint_id)
             deployment.remove(tx, row, reason="undeployed")
         if supervisor.find(self._stores.root) is not None:
             process_hold(self._stores).apply()
@@ -213,7 +223,7 @@ class ModelServer:
             With the name that was probably meant.
         """
         with self._stores.metadata.read() as connection:
-            row = _row(connection, endpoint_id)
+            row = deployment.find_row(connection, endpoint_id)
         return self._endpoint(row, self._statuses())
 
     # -- asking
@@ -253,7 +263,7 @@ class ModelServer:
             raise ValueError(f"batch_size={batch_size} is no number of rows. Give 1 or more.")
         if not len(features_batch):
             raise SignatureError("features_batch holds no rows. Give at least one.")
-        return [self._post(endpoint_id, chunk, {}) for chunk in _chunks(features_batch, batch_size)]
+        return [self._post(endpoint_id, chunk, {}) for chunk in chunks(features_batch, batch_size)]
 
     async def batch_predict(
         self,
@@ -309,41 +319,6 @@ class ModelServer:
             "access_log": settings.access_log,
         }
 
-    def _version(
-        self,
-        model_id: str,
-        model_version: str | None,
-        model_path: str | os.PathLike[str] | None,
-        framework: Framework | str | None,
-        trust: str | None,
-    ) -> ModelVersion:
-        if model_path is not None:
-            return self._register(model_id, model_version, Path(model_path), framework, trust)
-        reference = model_id if model_version is None else f"{self._name_of(model_id)}@{model_version}"
-        version = self._registry.resolve(reference)
-        if version.is_draft:
-            raise ModelNotFoundError(
-                f"'{version.reference}' is a draft: it has no model file to serve. Complete it with "
-                "store_model_artifact."
-            )
-        return version
-
-    def _name_of(self, model_id: str) -> str:
-        return self._registry.describe_model(model_id).name
-
-    def _register(
-        self, model_id: str, model_version: str | None, path: Path, framework: Framework | str | None, trust: str | None
-    ) -> ModelVersion:
-        """Register the file; one that is registered already under this version is used as it is."""
-        metadata = ModelMetadata(name=model_id, version=model_version, framework=framework)
-        try:
-            return self._registry.register_model(metadata, artifact_path=path, trust=trust)
-        except VersionExistsError:
-            existing = self._registry.get_model(f"{model_id}@{model_version}")
-            if not deployment.holds_file(self._stores, existing, path):
-                raise
-            return existing
-
     def _server(self, hold: supervisor.Hold, lifetime: Lifetime | str | None) -> ServerHold | None:
         """Return the server that holds the workspace; a ``dwcp serve`` in another terminal is one too."""
         if lifetime is not None and str(lifetime) != Lifetime.SERVER:
@@ -382,7 +357,7 @@ class ModelServer:
 
     def _description(self, endpoint_id: str) -> EndpointDescription:
         with self._stores.metadata.read() as connection:
-            row = _row(connection, endpoint_id)
+            row = deployment.find_row(connection, endpoint_id)
         return EndpointDescription.from_json(schema.load(row["spec"])["endpoint"])
 
     def _statuses(self) -> dict[str, EndpointStatus]:
@@ -403,28 +378,6 @@ class ModelServer:
 
     def __repr__(self) -> str:
         return f"ModelServer({str(self._stores.root)!r})"
-
-
-def _row(connection: sa.Connection, name_or_id: str) -> sa.RowMapping:
-    table = schema.endpoints
-    condition = (table.c.id == name_or_id) | (table.c.name == name_or_id)
-    row = connection.execute(sa.select(table).where(condition)).mappings().first()
-    if row is None:
-        names = list(connection.execute(sa.select(table.c.name)).scalars())
-        raise EndpointNotFoundError(
-            f"No endpoint '{name_or_id}' in this workspace.{did_you_mean(name_or_id, names)} List them with %endpoints."
-        )
-    return row
-
-
-def _chunks(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, size: int) -> Iterator[list[dict[str, Any]]]:
-    for start in range(0, len(rows), size):
-        if isinstance(rows, pd.DataFrame):
-            chunk = rows.iloc[start : start + size]
-            rows_of_chunk = chunk.astype(object).where(chunk.notna(), None).to_dict(orient="records")
-            yield [{str(name): value for name, value in row.items()} for row in rows_of_chunk]
-        else:
-            yield [dict(row) for row in rows[start : start + size]]
 
 
 def _first_line(exc: BaseException) -> str:

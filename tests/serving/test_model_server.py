@@ -111,7 +111,7 @@ def test_figures_are_merged_over_all_gateways(served, endpoint):
     assert scraped["current_replicas"] == 2
 
 
-def test_what_does_not_fit_raises_the_packages_own_errors(served, endpoint):
+def test_what_does_not_fit_raises_the_packages_own_errors(served, endpoint, native):
     with pytest.raises(SignatureError) as caught:
         served.server.invoke(request(endpoint, petal_width="wide"))
     assert caught.value.columns == ("petal_width",)

@@ -316,3 +316,25 @@ def test_compacted_files_are_plain_parquet(log):
     compaction = log.compact()
     assert pq.read_table(compaction.path).num_rows == 10
     assert compaction.path.stat().st_mode & 0o077 == 0
+
+
+def test_a_process_killed_before_its_first_write_leaves_a_trace(log):
+    child = os.fork()
+    if child == 0:
+        log.log({"x": 1}, 0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (gap,) = log.gaps()
+    assert gap.reason is GapReason.KILLED
+    assert log.read().num_rows == 0
+    log.compact()
+    assert len(log.gaps()) == 1
+    fill(log, 3)
+    assert log.query("SELECT count(*) AS n FROM predictions").to_pylist() == [{"n": 3}]
+
+
+def test_a_writer_that_wrote_nothing_leaves_no_file(log):
+    writer = log.writer(RecordEncoder())
+    writer.flush()
+    writer.close()
+    assert not log.folder.exists() or list(log.folder.iterdir()) == []

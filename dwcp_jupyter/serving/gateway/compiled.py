@@ -68,7 +68,7 @@ class OnnxModel:
         return {given: self._column(payload, name) for given, name in zip(self._names, self._codec.names, strict=True)}
 
     def _column(self, payload: Payload, name: str) -> np.ndarray[Any, Any]:
-        """Return one input, (n_rows, 1): float32 for numbers, text as it is, a missing one by the name that it was compiled under."""
+        """Return one input, (n_rows, 1): float32 for numbers, text as it is, a missing one as in the parity proof."""
         values = self._codec.column(payload, name)
         if name in self._texts:
             return np.array([MISSING_TEXT if value is None else value for value in values], dtype=object).reshape(-1, 1)
