@@ -11,6 +11,7 @@ import asyncio
 import os
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
 from dwcp_jupyter import store
@@ -129,9 +131,11 @@ class _Execution:
         self.record.status = RunStatus.RUNNING
         try:
             self.outbox = export.Outbox(self.config.folder, self.record.run_id)
-            for stage, work in self._stages():
-                with self._stage(stage):
-                    work()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", category=ConvergenceWarning)  # the scores say it
+                for stage, work in self._stages():
+                    with self._stage(stage):
+                        work()
             self._end(RunStatus.COMPLETED)
         except RunCancelledError:
             self._end(RunStatus.CANCELLED)

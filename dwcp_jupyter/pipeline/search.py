@@ -27,6 +27,8 @@ Objective = Callable[[Mapping[str, Any], Callable[[int, float], bool]], float | 
 """Takes parameters and a function that hears the mean after each fold and says whether to give up; returns the mean of
 all folds, or None where it was given up."""
 _WARM_TRIALS = 5
+_KEPT_PERCENT = 33.0
+"""A trial goes on while its mean so far is among this share of the best at the same fold."""
 
 
 def check_space(space: Mapping[str, Any], method: str) -> None:
@@ -150,7 +152,7 @@ def _optuna(objective: Objective, config: PipelineConfig, book: _Bookkeeping) ->
     study = optuna.create_study(
         direction="maximize" if book.higher_is_better else "minimize",
         sampler=optuna.samplers.TPESampler(seed=config.random_seed),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=_WARM_TRIALS, n_warmup_steps=0),
+        pruner=optuna.pruners.PercentilePruner(_KEPT_PERCENT, n_startup_trials=_WARM_TRIALS, n_warmup_steps=0),
     )
     while not book.is_over():
         trial = study.ask()

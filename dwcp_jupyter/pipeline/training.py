@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
 from dwcp_jupyter.pipeline import estimators
@@ -30,10 +30,15 @@ __all__ = ["Fitter", "fitted", "interactions_help", "objective", "prepared"]
 
 
 class Fitter:
-    """Makes models of one class for one task."""
+    """Makes models of one class for one task.
+
+    With few rows `workers` folds are fitted at once; with many, one at a time on all cores, where it can use them.
+    """
 
     def __init__(self, config: PipelineConfig, task: str, classes: Sequence[Any], *, n_rows: int) -> None:
-        self._n_jobs = -1 if n_rows >= _ROWS_WORTH_ALL_CORES else None
+        is_large = n_rows >= _ROWS_WORTH_ALL_CORES
+        self._n_jobs = -1 if is_large else None
+        self.workers = 1 if is_large else max(1, min(4, os.cpu_count() or 1))
         self.cls = estimators.estimator_class(config, task)
         self.classes = tuple(classes)
         self._config = config
@@ -48,10 +53,8 @@ class Fitter:
         return LabelledClassifier(made) if needs_codes and self.classes != tuple(range(len(self.classes))) else made
 
     def fit(self, model: Any, inputs: Any, target: Any, **options: Any) -> Any:
-        """Return `model`, fitted; that it did not converge is said by its scores."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", category=ConvergenceWarning)
-            return model.fit(inputs, target, **options)
+        """Return `model`, fitted."""
+        return model.fit(inputs, target, **options)
 
 
 def prepared(preparation: Preparation, part: Part, rows: Sequence[Rows], *, with_interactions: bool) -> list[Fold]:
@@ -111,11 +114,16 @@ def objective(fitter: Fitter, folds: Sequence[Fold], score: Score) -> Objective:
 
     def evaluate(params: Mapping[str, Any], report: Callable[[int, float], bool]) -> float | None:
         values: list[float] = []
-        for number, fold in enumerate(folds):
+
+        def judge(fold: Fold) -> float:
             model = fitter.fit(fitter.model(params), fold.fit_inputs, fold.fit_target)
-            values.append(score(_said(fitter, model, fold, [score])))
-            if report(number, float(np.mean(values))):
-                return None
+            return score(_said(fitter, model, fold, [score]))
+
+        with ThreadPoolExecutor(fitter.workers) as pool:
+            for start in range(0, len(folds), fitter.workers):
+                values.extend(pool.map(judge, folds[start : start + fitter.workers]))
+                if report(len(values) - 1, float(np.mean(values))):
+                    return None
         return float(np.mean(values))
 
     return evaluate

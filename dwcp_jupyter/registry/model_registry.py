@@ -215,6 +215,7 @@ class ModelRegistry:
                     f"'{key}' cannot be changed.{did_you_mean(key, _UPDATABLE)} Only {', '.join(_UPDATABLE)} can; "
                     "register a new version for the rest."
                 )
+        self._refuse_empty(model_id)
         values = {key: value if key == "description" else schema.dump(_plain(value)) for key, value in updates.items()}
         with self._stores.metadata.transaction(self._actor) as tx:
             now = clock.to_text(tx.now)
@@ -240,6 +241,7 @@ class ModelRegistry:
             For production: nothing gets there without an approval, and approvals are not part of this release.
         """
         target = stage_of(target_stage)
+        self._refuse_empty(model_id)
         with self._stores.metadata.transaction(self._actor) as tx:
             version = resolution.resolve(tx.connection, model_id, must_be_certain=True)
             check_transition(version.reference, version.stage, target)
@@ -265,6 +267,7 @@ class ModelRegistry:
     def set_alias(self, model_id: str, alias: str) -> ModelVersion:
         """Return the version that ``name@alias`` means from now on."""
         alias = check_alias(alias)
+        self._refuse_empty(model_id)
         with self._stores.metadata.transaction(self._actor) as tx:
             version = resolution.resolve(tx.connection, model_id, must_be_certain=True)
             table = schema.aliases
@@ -286,6 +289,7 @@ class ModelRegistry:
         ModelNotFoundError
             If the model has no such alias.
         """
+        self._refuse_empty(model_id)
         with self._stores.metadata.transaction(self._actor) as tx:
             model = resolution.model_row(tx.connection, model_id.partition("@")[0])
             version = resolution.resolve(tx.connection, f"{model.name}@{check_alias(alias)}")
@@ -303,6 +307,7 @@ class ModelRegistry:
         TransitionError
             For a version in production or one that an endpoint serves.
         """
+        self._refuse_empty(model_id)
         with self._stores.metadata.transaction(self._actor) as tx:
             if "@" in model_id:
                 doomed = [resolution.resolve(tx.connection, model_id, must_be_certain=True)]
@@ -359,6 +364,11 @@ class ModelRegistry:
             version = resolution.resolve(tx.connection, model_id)
             registration.set_reference_data(tx, version, kept, sensitivity=sensitivity, source=source)
         return kept
+
+    def _refuse_empty(self, model_id: str) -> None:
+        """Raise for a workspace that does not exist yet; a change of nothing is no reason to create one."""
+        if not self._stores.metadata.exists:
+            self.get_model(model_id)
 
     def reference_data(self, model_id: str) -> store.FrameRef | None:
         """Return the reference data kept for a version, or None."""

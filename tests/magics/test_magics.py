@@ -129,7 +129,7 @@ def test_a_cell_whose_body_fails_registers_nothing(shell, run, with_model, tmp_p
         ("%deploy iris --replicas many", "no number of replicas"),
         ("%deploy iris --replicas 3:1", "MAX at least MIN"),
         ("%deploy nothing", "No model 'nothing'"),
-        ("%predict nothing flowers", "No endpoint 'nothing'"),
+        ("%predict nothing flowers", "Nothing is deployed"),
         ("%undeploy nothing", "No endpoint 'nothing'"),
         ("%drift nothing", "No model 'nothing'"),
         ("%dwcp nonsense", "invalid choice"),
@@ -182,7 +182,9 @@ def test_every_error_has_its_place_in_the_table():
 
 def test_every_error_is_a_builtin_too_and_is_drawn_in_the_tree():
     for cls in errors.TABLE:
-        assert any(base.__module__ == "builtins" and base not in (Exception, BaseException, object) for base in cls.__mro__)
+        assert any(
+            base.__module__ == "builtins" and base not in (Exception, BaseException, object) for base in cls.__mro__
+        )
         assert cls.__name__ in exceptions.__doc__
 
 
@@ -244,8 +246,31 @@ heavy = [m for m in {loaded!r} if m in sys.modules]
 assert not heavy, heavy
 shell.run_line_magic("unload_ext", "dwcp_jupyter")
 """
-HEAVY = ["IPython", "numpy", "pandas", "pyarrow", "sqlalchemy", "duckdb", "sklearn", "jinja2", "fsspec", "yaml", "asyncio"]
-NOT_AT_LOAD = ["numpy", "pandas", "pyarrow", "sqlalchemy", "duckdb", "sklearn", "fsspec", "uvicorn", "onnxruntime", "tornado"]
+HEAVY = [
+    "IPython",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "sqlalchemy",
+    "duckdb",
+    "sklearn",
+    "jinja2",
+    "fsspec",
+    "yaml",
+    "asyncio",
+]
+NOT_AT_LOAD = [
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "sqlalchemy",
+    "duckdb",
+    "sklearn",
+    "fsspec",
+    "uvicorn",
+    "onnxruntime",
+    "tornado",
+]
 
 
 def test_importing_and_loading_bring_nothing_heavy():

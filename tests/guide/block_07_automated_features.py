@@ -1,0 +1,2 @@
+# As printed.
+config.enable_auto_feature_engineering = True
