@@ -8,6 +8,7 @@ which its selectors choose, which compute and do nothing else. What compiled cod
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ import skops.io
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from dwcp_jupyter.exceptions import FlavorError, UntrustedArtifactError
 from dwcp_jupyter.flavors import auditing, pickles, sklearn_inputs
@@ -39,12 +40,14 @@ ALLOWED_FUNCTIONS = frozenset(
         "sklearn.feature_selection._univariate_selection.f_classif",
         "sklearn.feature_selection._univariate_selection.f_regression",
         "sklearn.feature_selection._univariate_selection.r_regression",
+        "sklearn.utils.validation.check_array",  # kept by histogram boosting with categories
     }
 )
 """Functions that fitted estimators keep: they take arrays and return arrays, and touch nothing else."""
 
 ALLOWED_TYPES = ALLOWED_FUNCTIONS | {
     "dwcp_jupyter.pipeline.labels.LabelledClassifier",
+    "functools.partial",  # of `check_array` alone, see `_partials`
     "numpy.dtype",
     "scipy.interpolate._bsplines.BSpline",
     "scipy.sparse._csr.csr_matrix",
@@ -79,6 +82,7 @@ ALLOWED_TYPES = ALLOWED_FUNCTIONS | {
     "sklearn.model_selection._split.StratifiedKFold",
     "sklearn.model_selection._split.StratifiedShuffleSplit",
     "sklearn.model_selection._split.TimeSeriesSplit",
+    "sklearn.multiclass._ConstantPredictor",
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
@@ -120,7 +124,7 @@ class _SklearnFlavor:
         kind = type(model).__name__
         try:
             skops.io.dump(model, path)
-            strange = _untrusted(path)
+            strange = _untrusted(path) + _partials(model)
         except Exception as exc:  # skops raises what the object's own reduction does
             raise FlavorError(f"This {kind} cannot be kept in the safe format skops: {exc}. {_remedy(model)}") from exc
         if strange:
@@ -132,14 +136,9 @@ class _SklearnFlavor:
     def load(self, path: Path, info: PackageInfo) -> Any:
         if info.format in pickles.FORMATS:
             return pickles.load(path)
-        strange = _untrusted(path)
-        if strange:
-            raise UntrustedArtifactError(
-                f"'{path.name}' holds types that are not known to be safe: {', '.join(strange)}. It is not loaded. "
-                "Keep the model as .joblib and load that by trust, if you know who made it.",
-                sha256=info.sha256,
-            )
+        _refuse(_untrusted(path), path, info)
         model = skops.io.load(path, trusted=sorted(ALLOWED_TYPES))
+        _refuse(_partials(model), path, info)
         auditing.check_content(model)
         return model
 
@@ -210,6 +209,21 @@ def _remedy(model: Any) -> str:
         "Use scikit-learn's own estimators and named columns in place of classes and functions of your own, or save it "
         "as .joblib, register that file, and load it by trust."
     )
+
+
+def _refuse(strange: list[str], path: Path, info: PackageInfo) -> None:
+    if strange:
+        raise UntrustedArtifactError(
+            f"'{path.name}' holds types that are not known to be safe: {', '.join(strange)}. It is not loaded. "
+            "Keep the model as .joblib and load that by trust, if you know who made it.",
+            sha256=info.sha256,
+        )
+
+
+def _partials(model: Any) -> list[str]:
+    """Return what functions with arguments set hold, but for the one that scikit-learn itself keeps so."""
+    found = (part.func for part in auditing.parts(model) if isinstance(part, functools.partial))
+    return [f"functools.partial of {getattr(func, '__name__', func)}" for func in found if func is not check_array]
 
 
 def _untrusted(path: Path) -> list[str]:

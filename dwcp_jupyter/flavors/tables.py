@@ -121,7 +121,8 @@ def _by_dtype(values: pd.Series[Any]) -> _Kind | None:
 
 
 def _plain_dtype(dtype: Any) -> np.dtype[Any]:
-    return np.dtype(getattr(dtype, "numpy_dtype", dtype))
+    plain: np.dtype[Any] = np.dtype(getattr(dtype, "numpy_dtype", dtype))
+    return plain
 
 
 def _time_type(values: pd.Series[Any]) -> str:
