@@ -73,7 +73,11 @@ class TestRegistering:
         assert found.metrics == {"accuracy": 0.95, "precision": 0.92, "recall": 0.89, "f1_score": 0.90}
         assert found.hyperparameters["epochs"] == 50
         assert found.custom_metadata == {"team": {"size": 3}}
-        assert (found.author, found.training_dataset, found.git_commit) == ("ml-team", "fraud_transactions_2024", "abc123")
+        assert (found.author, found.training_dataset, found.git_commit) == (
+            "ml-team",
+            "fraud_transactions_2024",
+            "abc123",
+        )
         assert found.tags == ("champion", "été")
         assert found.stage is Stage.DEVELOPMENT
         assert found.is_draft
@@ -87,11 +91,13 @@ class TestRegistering:
         loaded = registry.load_model("iris@1.0.0")
         assert np.array_equal(loaded.predict(features).values, classifier.predict(features))
 
-    def test_equal_models_share_their_bytes(self, registry, stores, classifier, iris):
-        features, _ = iris
-        first = registry.register_model(ModelMetadata(name="iris"), classifier, input_example=features.head(2))
+    def test_equal_packages_share_their_bytes(self, registry, stores, classifier, iris, tmp_path):
+        from dwcp_jupyter import flavors
+
+        flavors.save_model(classifier, tmp_path / "package", input_example=iris[0].head(2))
+        first = registry.register_model(ModelMetadata(name="iris"), artifact_path=tmp_path / "package")
         files = sum(path.is_file() for path in (stores.root / "artifacts").rglob("*"))
-        second = registry.register_model(ModelMetadata(name="iris"), classifier, input_example=features.head(2))
+        second = registry.register_model(ModelMetadata(name="iris"), artifact_path=tmp_path / "package")
         assert second.sha256 == first.sha256
         assert sum(path.is_file() for path in (stores.root / "artifacts").rglob("*")) == files
 
@@ -107,7 +113,9 @@ class TestRegistering:
         for columns, expected in ((4, "1.0.0"), (4, "1.0.1"), (3, "2.0.0")):
             data = features.iloc[:, :columns]
             model = LogisticRegression(max_iter=500).fit(data, species)
-            version = registry.register_model(ModelMetadata(name="iris"), model, input_example=data.head(3), bump="auto")
+            version = registry.register_model(
+                ModelMetadata(name="iris"), model, input_example=data.head(3), bump="auto"
+            )
             assert version.version == expected
 
     def test_the_parent_is_the_highest_before(self, registry):
@@ -124,7 +132,9 @@ class TestRegistering:
         assert count(stores, schema.versions) == 1
         assert stores.metadata.head() == events
 
-    @pytest.mark.parametrize("name", ["", " ", "a/b", "../../etc", "a..b", ".hidden", "a@b", "a b", "a\n", "x" * 10_000, "a.", None])
+    @pytest.mark.parametrize(
+        "name", ["", " ", "a/b", "../../etc", "a..b", ".hidden", "a@b", "a b", "a\n", "x" * 10_000, "a.", None]
+    )
     def test_a_name_that_cannot_be_one_is_refused(self, registry, stores, name):
         with pytest.raises(InvalidNameError, match="cannot name a model") as caught:
             register(registry, name=name)
@@ -251,7 +261,13 @@ class TestStages:
 
     @pytest.mark.parametrize(
         ("before", "target"),
-        [((), "production"), ((), "development"), (("archived",), "development"), (("archived",), "archived"), ((), "live")],
+        [
+            ((), "production"),
+            ((), "development"),
+            (("archived",), "development"),
+            (("archived",), "archived"),
+            ((), "live"),
+        ],
     )
     def test_steps_that_the_life_cycle_lacks(self, registry, classifier, iris, before, target):
         self.sealed(registry, classifier, iris)
@@ -394,7 +410,10 @@ def test_a_kill_in_the_middle_of_registering_leaves_nothing_half_visible(tmp_pat
     acknowledged = []
     for delay_s in (0.0, 0.013, 0.05, 0.111):
         process = subprocess.Popen(
-            [sys.executable, "-c", REGISTER, str(tmp_path / "w")], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
+            [sys.executable, "-c", REGISTER, str(tmp_path / "w")],
+            stdout=subprocess.PIPE,
+            text=True,
+            stderr=subprocess.DEVNULL,
         )
         assert process.stdout.readline() == "ready\n"
         acknowledged.append(process.stdout.readline().strip())
