@@ -66,6 +66,9 @@ class Score:
         Whether labels alone are not enough.
     is_share : bool
         Whether it is a share of rows, so that Wilson's interval is exact enough for it.
+    from_counts : callable, optional
+        The metric of a table of counts, shape (n_classes, n_classes), true classes in rows: where a metric follows from
+        it, resampling rows is drawing such tables, which costs nothing.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Score:
     task: str
     needs_probabilities: bool = False
     is_share: bool = False
+    from_counts: Callable[[NDArray[np.float64]], float] | None = None
 
     def __call__(self, answers: Answers) -> float:
         """Return the metric's value."""
@@ -122,6 +126,28 @@ def _brier(answers: Answers) -> float:
     return float(squares / 2 if len(answers.classes) == 2 else squares)
 
 
+def _per_class(ratio: Callable[[Any, Any, Any], Any]) -> Callable[[NDArray[np.float64]], float]:
+    """Return the metric whose share per class is ``ratio(hits, predicted, true)``, as (numerator, denominator)."""
+
+    def compute(counts: NDArray[np.float64]) -> float:
+        above, below = ratio(counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1))
+        shares = np.divide(above, below, out=np.zeros(len(counts)), where=below > 0)
+        return float(shares[1] if len(counts) == 2 else shares.mean())
+
+    return compute
+
+
+def _balanced_counts(counts: NDArray[np.float64]) -> float:
+    true = counts.sum(axis=1)
+    return float((counts.diagonal()[true > 0] / true[true > 0]).mean())
+
+
+def _mcc_counts(counts: NDArray[np.float64]) -> float:
+    total, predicted, true = counts.sum(), counts.sum(axis=0), counts.sum(axis=1)
+    spread = np.sqrt((total**2 - predicted @ predicted) * (total**2 - true @ true))
+    return float((counts.trace() * total - predicted @ true) / spread) if spread else 0.0
+
+
 def _plain(function: Callable[..., float]) -> Callable[[Answers], float]:
     return lambda answers: function(answers.y_true, answers.y_pred)
 
@@ -141,11 +167,36 @@ SCORES: dict[str, Score] = {
             compute=_plain(sk.balanced_accuracy_score),
             higher_is_better=True,
             task=CLASSIFICATION,
+            from_counts=_balanced_counts,
         ),
-        Score(name="precision", compute=_averaged(sk.precision_score), higher_is_better=True, task=CLASSIFICATION),
-        Score(name="recall", compute=_averaged(sk.recall_score), higher_is_better=True, task=CLASSIFICATION),
-        Score(name="f1_score", compute=_averaged(sk.f1_score), higher_is_better=True, task=CLASSIFICATION),
-        Score(name="mcc", compute=_plain(sk.matthews_corrcoef), higher_is_better=True, task=CLASSIFICATION),
+        Score(
+            name="precision",
+            compute=_averaged(sk.precision_score),
+            higher_is_better=True,
+            task=CLASSIFICATION,
+            from_counts=_per_class(lambda hits, predicted, _true: (hits, predicted)),
+        ),
+        Score(
+            name="recall",
+            compute=_averaged(sk.recall_score),
+            higher_is_better=True,
+            task=CLASSIFICATION,
+            from_counts=_per_class(lambda hits, _predicted, true: (hits, true)),
+        ),
+        Score(
+            name="f1_score",
+            compute=_averaged(sk.f1_score),
+            higher_is_better=True,
+            task=CLASSIFICATION,
+            from_counts=_per_class(lambda hits, predicted, true: (2 * hits, predicted + true)),
+        ),
+        Score(
+            name="mcc",
+            compute=_plain(sk.matthews_corrcoef),
+            higher_is_better=True,
+            task=CLASSIFICATION,
+            from_counts=_mcc_counts,
+        ),
         Score(name="roc_auc", compute=_roc_auc, higher_is_better=True, task=CLASSIFICATION, needs_probabilities=True),
         Score(
             name="average_precision",
@@ -234,13 +285,27 @@ def interval(
     if score.is_share:
         return wilson_interval(round(score(answers) * n), n, confidence=confidence)
     rng = np.random.default_rng(seed)
-    values = [score(answers.take(rng.integers(0, n, n))) for _ in range(resamples)]
+    if score.from_counts is not None:
+        counts = _counts(answers)
+        tables = rng.multinomial(n, counts.ravel() / n, size=resamples).reshape(-1, *counts.shape).astype(float)
+        values = [score.from_counts(table) for table in tables]
+    else:
+        values = [score(answers.take(rng.integers(0, n, n))) for _ in range(resamples)]
     defined = np.asarray([value for value in values if np.isfinite(value)])
     if not len(defined):
         return (float("nan"), float("nan"))
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
     return (float(low), float(high))
+
+
+def _counts(answers: Answers) -> NDArray[np.float64]:
+    """Return how often each class was taken for each: shape (n_classes, n_classes), true classes in rows."""
+    place = {label: number for number, label in enumerate(answers.classes)}
+    rows = np.asarray([place[label] for label in answers.y_true.tolist()])
+    columns = np.asarray([place[label] for label in answers.y_pred.tolist()])
+    size = len(place)
+    return np.bincount(rows * size + columns, minlength=size * size).reshape(size, size).astype(float)
 
 
 def to_answers(
