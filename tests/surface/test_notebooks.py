@@ -21,7 +21,16 @@ def code_cells(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_gives_its_outputs_again(path, tmp_path):
     shutil.copy(path, tmp_path)
-    arguments = ["--nbval-lax", "--nbval-cell-timeout=240", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", path.name]
+    arguments = [
+        "--nbval-lax",
+        "--nbval-cell-timeout=240",
+        "-q",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:cacheprovider",
+        path.name,
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],
         cwd=tmp_path,
