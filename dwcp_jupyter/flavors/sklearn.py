@@ -46,6 +46,7 @@ ALLOWED_FUNCTIONS = frozenset(
 """Functions that fitted estimators keep: they take arrays and return arrays, and touch nothing else."""
 
 ALLOWED_TYPES = ALLOWED_FUNCTIONS | {
+    "dwcp_jupyter.pipeline.interactions.Interactions",
     "dwcp_jupyter.pipeline.labels.LabelledClassifier",
     "functools.partial",  # of `check_array` alone, see `_partials`
     "numpy.dtype",

@@ -25,6 +25,10 @@ def load(source: Any) -> pd.DataFrame:
         If the file cannot be read.
     """
     if isinstance(source, pd.DataFrame):
+        names = [str(name) for name in source.columns]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise DataValidationError(f"Columns repeat: {', '.join(map(repr, repeated))}. Rename them first.")
         return source.reset_index(drop=True).rename(columns=str)
     if isinstance(source, pa.Table):
         return pd.DataFrame(source.to_pandas())
