@@ -146,8 +146,8 @@ class _Proof:
         wrong = int(_disagreements(native, compiled, self._tolerance).sum())
         if wrong:
             return _refused(
-                f"float32 changes {wrong} of {len(frame)} answers of the sample beyond {self._tolerance.absolute:g} "
-                f"(largest difference {difference:.3g})"
+                f"the converted model, in float32, answers {wrong} of {len(frame)} rows of the sample otherwise, by "
+                f"more than {self._tolerance.absolute:g} (largest difference {difference:.3g})"
             )
         for words, row in _beside(frame, self._loaded):
             if not self._agrees(row):

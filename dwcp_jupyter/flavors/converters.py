@@ -25,6 +25,9 @@ MISSING_TEXT = "\x00missing"
 
 _PURPOSE = "Compiled serving"
 _OPSET = {"": 18, "ai.onnx.ml": 3}
+_BY_PROBABILITY = {"sklearn.ensemble._forest", "sklearn.ensemble._bagging", "sklearn.tree._classes"}
+_STEPS = 1e5
+"""Steps in which probabilities count as different for a label: coarser than what float32 loses in a sum."""
 _XGBOOST = ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor")
 
 
@@ -42,6 +45,7 @@ def to_onnx(model: Any, signature: Signature, layout: str, *, has_probabilities:
     """
     skl2onnx = extras.require("skl2onnx", extra="onnx", purpose=_PURPOSE)
     types = extras.require("skl2onnx.common.data_types", extra="onnx", purpose=_PURPOSE)
+    _register_scalers(skl2onnx)
     if "xgboost" in sys.modules:
         _register_xgboost(skl2onnx)
     prepared = _prepared(model)
@@ -53,7 +57,40 @@ def to_onnx(model: Any, signature: Signature, layout: str, *, has_probabilities:
         target_opset=_OPSET,
     )
     del converted.graph.output[2 if has_probabilities else 1 :]  # scores and distances are no probabilities
+    if has_probabilities and _labels_by_probability(prepared):
+        _label_by_probability(converted.graph, prepared.classes_)
     return bytes(converted.SerializeToString(deterministic=True))
+
+
+def _labels_by_probability(model: Any) -> bool:
+    """Return whether the label is, by the model's own definition, the first of its largest probabilities."""
+    while type(model).__name__ == "Pipeline":
+        model = model.steps[-1][1]
+    return type(model).__module__ in _BY_PROBABILITY
+
+
+def _label_by_probability(graph: Any, classes: Any) -> None:
+    """Let the label follow from the probabilities: summed in float32, votes that tie would be a matter of luck."""
+    onnx = extras.require("onnx", extra="onnx", purpose=_PURPOSE)
+    labels = np.asarray(classes)
+    labels = labels.astype(object if labels.dtype.kind in "OUS" else np.int64)
+    probabilities = graph.output[1].name
+    graph.initializer.extend(
+        [
+            onnx.numpy_helper.from_array(np.array(_STEPS, dtype=np.float32), "dwcp_steps"),
+            onnx.numpy_helper.from_array(labels, "dwcp_labels"),
+        ]
+    )
+    graph.node.extend(
+        [
+            onnx.helper.make_node("Mul", [probabilities, "dwcp_steps"], ["dwcp_scaled"]),
+            onnx.helper.make_node("Round", ["dwcp_scaled"], ["dwcp_rounded"]),
+            onnx.helper.make_node("ArgMax", ["dwcp_rounded"], ["dwcp_place"], axis=1, keepdims=0),
+            onnx.helper.make_node("Gather", ["dwcp_labels", "dwcp_place"], ["dwcp_label"], axis=0),
+        ]
+    )
+    kind = onnx.TensorProto.STRING if labels.dtype == object else onnx.TensorProto.INT64
+    graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("dwcp_label", kind, [None]))
 
 
 def _initial_types(types: Any, signature: Signature, layout: str) -> list[tuple[str, Any]]:
@@ -66,6 +103,58 @@ def _initial_types(types: Any, signature: Signature, layout: str) -> list[tuple[
         is_text = column.type is ColumnType.STRING
         found.append((column.name, (types.StringTensorType if is_text else types.FloatTensorType)([None, 1])))
     return found
+
+
+def _register_scalers(skl2onnx: Any) -> None:
+    """Let scalers compute in float64, as scikit-learn does.
+
+    Where data have few different values (counts, years), thresholds of trees fall exactly on scaled values, and the
+    last bit decides.
+    """
+    shapes = extras.require("skl2onnx.shape_calculators.scaler", extra="onnx", purpose=_PURPOSE)
+    preprocessing = extras.require("sklearn.preprocessing", extra="onnx", purpose=_PURPOSE)
+    for name in _SCALERS:
+        skl2onnx.update_registered_converter(
+            getattr(preprocessing, name), f"Dwcp{name}", shapes.calculate_sklearn_scaler_output_shapes, _convert_scaler
+        )
+
+
+def _convert_scaler(scope: Any, operator: Any, container: Any) -> None:
+    onnx = extras.require("onnx", extra="onnx", purpose=_PURPOSE)
+    scaler = operator.raw_operator
+    current = operator.inputs[0].full_name
+
+    def add(kind: str, value: Any = None, **attributes: Any) -> None:
+        nonlocal current
+        inputs = [current]
+        if value is not None:
+            inputs.append(scope.get_unique_variable_name("scaling"))
+            numbers = np.asarray(value, dtype=np.float64)
+            container.add_initializer(inputs[1], onnx.TensorProto.DOUBLE, [1, len(numbers)], numbers.tolist())
+        current = scope.get_unique_variable_name("scaled")
+        container.add_node(kind, inputs, [current], name=scope.get_unique_operator_name(kind), **attributes)
+
+    add("Cast", to=onnx.TensorProto.DOUBLE)
+    for kind, attribute, switch in _SCALERS[type(scaler).__name__]:
+        if getattr(scaler, switch, True):
+            add(kind, getattr(scaler, attribute))
+    if getattr(scaler, "clip", False):
+        low, high = scaler.feature_range
+        width = np.ones(scaler.n_features_in_)
+        add("Max", low * width)
+        add("Min", high * width)
+    add("Cast", to=onnx.TensorProto.FLOAT)
+    container.add_node(
+        "Identity", [current], [operator.outputs[0].full_name], name=scope.get_unique_operator_name("end")
+    )
+
+
+_SCALERS = {
+    "StandardScaler": (("Sub", "mean_", "with_mean"), ("Div", "scale_", "with_std")),
+    "RobustScaler": (("Sub", "center_", "with_centering"), ("Div", "scale_", "with_scaling")),
+    "MinMaxScaler": (("Mul", "scale_", ""), ("Add", "min_", "")),
+}
+"""What each scaler does to its input, in its own order: so that each result is the same to the last bit."""
 
 
 def _register_xgboost(skl2onnx: Any) -> None:

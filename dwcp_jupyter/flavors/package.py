@@ -44,6 +44,7 @@ DESCRIPTION = "model.json"
 SAFE_FORMATS = frozenset({"skops", "ubj", "json", "onnx"})
 """Formats that are data: reading one cannot run code that it brings along. All others take a decision."""
 _EXAMPLE = "input_example.json"
+_OURS = frozenset({DESCRIPTION, _EXAMPLE})
 _SUM = re.compile(r"[0-9a-f]{64}")
 
 
@@ -107,8 +108,11 @@ def write_package(folder: Path, info: PackageInfo) -> None:
     Raises
     ------
     FlavorError
-        If a class label is no text, number or boolean: it could not be read back as what it is.
+        If a class label is no text, number or boolean: it could not be read back as what it is; or if the model's file
+        has the name of one of the package's own.
     """
+    if info.file in _OURS:
+        raise FlavorError(f"A model's file cannot be called '{info.file}': the package has one of that name.")
     record = {
         "format_version": FORMAT_VERSION,
         "flavor": info.flavor,
@@ -163,8 +167,10 @@ def read_package(directory: str | Path) -> PackageInfo:
         info = _parse(record)
     except (LookupError, ValueError, TypeError, AttributeError) as exc:
         raise FlavorError(f"'{folder / DESCRIPTION}' cannot be read: {exc!r}. Save the model again.") from exc
-    if not _lies_in(folder, info.file):
-        raise FlavorError(f"'{folder / DESCRIPTION}' names '{info.file}', outside its folder. It is not loaded.")
+    if info.file in _OURS or not _lies_in(folder, info.file):
+        raise FlavorError(
+            f"'{folder / DESCRIPTION}' names '{info.file}', which is no model's file in its folder. It is not loaded."
+        )
     return info
 
 

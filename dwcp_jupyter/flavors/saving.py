@@ -106,7 +106,7 @@ def adopt_file(
     source = Path(path)
     flavor, kind = protocol.flavor_for_file(source, framework)
     folder = _empty_folder(Path(directory))
-    file = f"model{source.suffix.lower()}"
+    file = f"foreign{source.suffix.lower()}"
     try:
         shutil.copyfile(source, folder / file)
         info = _info(flavor, kind, file, folder)

@@ -20,6 +20,7 @@ import sklearn
 import skops.io
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_array, check_is_fitted
 
@@ -48,7 +49,7 @@ ALLOWED_FUNCTIONS = frozenset(
 ALLOWED_TYPES = ALLOWED_FUNCTIONS | {
     "dwcp_jupyter.pipeline.interactions.Interactions",
     "dwcp_jupyter.pipeline.labels.LabelledClassifier",
-    "functools.partial",  # of `check_array` alone, see `_partials`
+    "functools.partial",  # of `check_array` alone, see `_strange_uses`
     "numpy.dtype",
     "scipy.interpolate._bsplines.BSpline",
     "scipy.sparse._csr.csr_matrix",
@@ -125,13 +126,12 @@ class _SklearnFlavor:
         kind = type(model).__name__
         try:
             skops.io.dump(model, path)
-            strange = _untrusted(path) + _partials(model)
+            strange = _untrusted(path) + _strange_uses(model)
         except Exception as exc:  # skops raises what the object's own reduction does
             raise FlavorError(f"This {kind} cannot be kept in the safe format skops: {exc}. {_remedy(model)}") from exc
         if strange:
-            raise FlavorError(
-                f"This {kind} holds types that are not known to be safe: {', '.join(strange)}. {_remedy(model)}"
-            )
+            raise FlavorError(f"This {kind} holds what is not known to be safe: {', '.join(strange)}. {_remedy(model)}")
+        auditing.check_content(model)
         return path.name, "skops"
 
     def load(self, path: Path, info: PackageInfo) -> Any:
@@ -139,7 +139,7 @@ class _SklearnFlavor:
             return pickles.load(path)
         _refuse(_untrusted(path), path, info)
         model = skops.io.load(path, trusted=sorted(ALLOWED_TYPES))
-        _refuse(_partials(model), path, info)
+        _refuse(_strange_uses(model), path, info)
         auditing.check_content(model)
         return model
 
@@ -215,16 +215,25 @@ def _remedy(model: Any) -> str:
 def _refuse(strange: list[str], path: Path, info: PackageInfo) -> None:
     if strange:
         raise UntrustedArtifactError(
-            f"'{path.name}' holds types that are not known to be safe: {', '.join(strange)}. It is not loaded. "
+            f"'{path.name}' holds what is not known to be safe: {', '.join(strange)}. It is not loaded. "
             "Keep the model as .joblib and load that by trust, if you know who made it.",
             sha256=info.sha256,
         )
 
 
-def _partials(model: Any) -> list[str]:
-    """Return what functions with arguments set hold, but for the one that scikit-learn itself keeps so."""
-    found = (part.func for part in auditing.parts(model) if isinstance(part, functools.partial))
-    return [f"functools.partial of {getattr(func, '__name__', func)}" for func in found if func is not check_array]
+def _strange_uses(model: Any) -> list[str]:
+    """Return what is made of safe types and would not be safe to run.
+
+    Functions with arguments set could be any, but for the one that scikit-learn itself keeps so; and a vectorizer that
+    takes names of files would open what a request names.
+    """
+    found = []
+    for part in auditing.parts(model):
+        if isinstance(part, functools.partial) and part.func is not check_array:
+            found.append(f"functools.partial of {getattr(part.func, '__name__', part.func)}")
+        elif isinstance(part, (CountVectorizer, HashingVectorizer)) and part.input != "content":
+            found.append(f"{type(part).__name__}(input={part.input!r}), which opens files that a request names")
+    return found
 
 
 def _untrusted(path: Path) -> list[str]:

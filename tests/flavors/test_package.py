@@ -78,21 +78,27 @@ def test_the_same_package_is_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "file", ["../model.skops", "/etc/passwd", "a/../../b", "", ".", "..\\up", "a\0b", "x/../../../etc/shadow"]
+    "file",
+    ["../model.skops", "/etc/passwd", "a/../../b", "", ".", "..\\up", "a\0b", "x/../../../etc/shadow", "model.json"],
 )
 def test_a_file_outside_the_folder_is_refused(folder, file):
-    with pytest.raises(FlavorError, match=r"outside its folder|cannot be read"):
+    with pytest.raises(FlavorError, match=r"no model's file in its folder|cannot be read"):
         read_package(rewritten(folder, file=file))
+
+
+def test_a_models_file_never_takes_the_place_of_the_description(tmp_path):
+    with pytest.raises(FlavorError, match=r"cannot be called 'model\.json'"):
+        write_package(tmp_path, info(file="model.json"))
 
 
 def test_links_out_of_the_folder_are_refused(folder, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside")
     (outside / "model.skops").write_bytes(b"x")
     (folder / "model.skops").symlink_to(outside / "model.skops")
-    with pytest.raises(FlavorError, match="outside its folder"):
+    with pytest.raises(FlavorError, match="no model's file in its folder"):
         read_package(folder)
     (folder / "inner").symlink_to(outside)
-    with pytest.raises(FlavorError, match="outside its folder"):
+    with pytest.raises(FlavorError, match="no model's file in its folder"):
         read_package(rewritten(folder, file="inner/model.skops"))
 
 

@@ -39,7 +39,7 @@ from sklearn import (
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.datasets import load_diabetes
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from xgboost import XGBClassifier, XGBRegressor
@@ -579,6 +579,18 @@ def test_a_function_with_arguments_set_is_refused(kept, tmp_path):
         save_model(step, tmp_path / "other")
     replaced(kept, lambda path: skops.io.dump(step, path))
     with pytest.raises(UntrustedArtifactError, match=r"functools\.partial of power"):
+        load_model(kept)
+
+
+@pytest.mark.parametrize("kind", [TfidfVectorizer, CountVectorizer, HashingVectorizer])
+@pytest.mark.parametrize("source", ["filename", "file"])
+def test_a_vectorizer_that_would_open_files_is_refused(kept, tmp_path, kind, source):
+    model = make_pipeline(kind(), linear_model.LogisticRegression()).fit(["good film", "bad film"], [0, 1])
+    model.steps[0][1].input = source
+    with pytest.raises(FlavorError, match="opens files that a request names"):
+        save_model(model, tmp_path / "other")
+    replaced(kept, lambda path: skops.io.dump(model, path))
+    with pytest.raises(UntrustedArtifactError, match="opens files that a request names"):
         load_model(kept)
 
 
