@@ -4,10 +4,10 @@ Two ways behind one protocol. `LeasedConnections` is for DuckDB: the lease is ta
 back when the outermost call returns, or a moment later within a burst of calls. `PooledConnections` is for databases
 that several processes may use at once.
 
-A forked child inherits neither: the connection is left alone for ever (its reference count is raised, since a
-destructor would write to the parent's file), the lease is abandoned, and the child starts afresh. DuckDB keeps open
-databases in a process-wide cache by their path, from which the child would be given the parent's, stale and without
-its lock, and lose what it writes; so each generation of forks spells the path in another way.
+A forked child inherits neither. DuckDB keeps open databases in a process-wide cache, from which a child would be given
+its parent's, stale and without its lock, and would silently lose what it writes. So the file is closed before a fork
+where that is possible. A child forked in the middle of a call leaves the connection alone for ever (its reference count
+is raised, since a destructor would write to the parent's file), abandons the lease, and is refused the metadata.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.pool import NullPool
 
-from dwcp_jupyter.exceptions import LeaseTimeoutError
+from dwcp_jupyter.exceptions import LeaseTimeoutError, WorkspaceError
 from dwcp_jupyter.store.lease import Lease
 
 __all__ = ["Connections", "LeasedConnections", "PooledConnections"]
@@ -47,6 +47,9 @@ class Connections(Protocol):
     def close(self) -> None:
         """Give back everything held."""
 
+    def before_fork(self) -> None:
+        """Give back what a child must not inherit, where no call is under way."""
+
     def after_fork(self) -> None:
         """Forget what belongs to the parent process."""
 
@@ -59,12 +62,17 @@ def _after_fork_in_child() -> None:
         connections.after_fork()
 
 
+def _before_fork() -> None:
+    for connections in list(_live):
+        connections.before_fork()
+
+
 def _close_all() -> None:
     for connections in list(_live):
         connections.close()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 atexit.register(_close_all)
 
 
@@ -91,16 +99,12 @@ class LeasedConnections:
         self._connect_args = connect_args
         self._lock_path = lock_path
         self._timeout_s = timeout_s
-        self._generation = 0
+        self._is_orphan = False
         self._start_afresh()
         _live.add(self)
 
     def _start_afresh(self) -> None:
-        path = Path(self._url.database or "")
-        spelled = "/".join((str(path.parent), *["."] * self._generation, path.name))
-        self._engine = sa.create_engine(
-            self._url.set(database=spelled), poolclass=NullPool, connect_args=self._connect_args
-        )
+        self._engine = sa.create_engine(self._url, poolclass=NullPool, connect_args=self._connect_args)
         self._lease = Lease(self._lock_path, timeout_s=self._timeout_s)
         self._mutex = threading.RLock()
         self._connection: Connection | None = None
@@ -122,6 +126,11 @@ class LeasedConnections:
                 self._leave()
 
     def _enter(self) -> None:
+        if self._is_orphan:
+            raise WorkspaceError(
+                f"Process {os.getpid()} was forked in the middle of a call to the metadata '{self._url.database}', "
+                "which DuckDB cannot share. Start it by multiprocessing's 'spawn', or outside the call."
+            )
         if not self._mutex.acquire(timeout=self._timeout_s):
             raise LeaseTimeoutError(path=str(self._lock_path), holder_pid=os.getpid(), waited_s=self._timeout_s)
         try:
@@ -144,16 +153,12 @@ class LeasedConnections:
 
     def _settle(self, now: float) -> None:
         """Give the file back, or keep it for the next call of a burst."""
-        self._ended_at = now
-        if not self._is_burst:
-            self._give_back()
-            return
-        is_wanted = self._lease.is_wanted()
-        if is_wanted and now - self._acquired_at >= LINGER_S:
-            self._give_back()
-            self._ended_at = now  # the burst goes on; it waits for its turn like everybody
-            return
-        self._close_later(now + (BURST_S if is_wanted else LINGER_S))
+        is_wanted = self._is_burst and self._lease.is_wanted()
+        if not self._is_burst or (is_wanted and now - self._acquired_at >= LINGER_S):
+            self._give_back()  # in a burst too: it waits for its turn like everybody
+        else:
+            self._close_later(now + (BURST_S if is_wanted else LINGER_S))
+        self._ended_at = time.monotonic()  # after closing, which alone can take longer than the gap in a burst
 
     def _open(self) -> None:
         self._lease.acquire()
@@ -199,14 +204,23 @@ class LeasedConnections:
             finally:
                 self._mutex.release()
 
+    def before_fork(self) -> None:
+        """Close the file, unless a call is under way."""
+        if self._mutex.acquire(blocking=False):
+            try:
+                if self._depth == 0:
+                    self._give_back()
+            finally:
+                self._mutex.release()
+
     def after_fork(self) -> None:
         """Leave the parent's connection and lease alone."""
         _leave_alone(self._engine)
         if self._connection is not None:
+            self._is_orphan = True
             _leave_alone(self._connection)
             _leave_alone(self._connection.connection)
         self._lease.abandon()
-        self._generation += 1
         self._start_afresh()
 
 
@@ -258,6 +272,9 @@ class PooledConnections:
     def close(self) -> None:
         """Close the pool's idle connections."""
         self._engine.dispose()
+
+    def before_fork(self) -> None:
+        """Do nothing: the pool is left to the parent."""
 
     def after_fork(self) -> None:
         """Leave the parent's connections alone."""

@@ -216,3 +216,22 @@ def test_a_folder_that_duckdb_would_misread_is_refused(tmp_path):
 def _record(stores):
     with stores.metadata.transaction() as tx:
         tx.record("model.updated", "model:x")
+
+
+def test_a_child_forked_in_the_middle_of_a_call_is_refused_and_loses_nothing(tmp_path):
+    stores = store.open(tmp_path / "w")
+    with stores.metadata.transaction() as tx:
+        tx.record("model.updated", "model:parent")
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                _record(store.open(tmp_path / "other"))  # another workspace is free
+                stores.metadata._local.transaction = None
+                stores.metadata.head()
+            except WorkspaceError as error:
+                code = 0 if "forked in the middle" in str(error) else 2
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+    assert stores.metadata.head()[0] == 1
