@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name, purpose in BENCHMARKS.items():
             print(f"{name:16} {purpose}")
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers under measurement are ended
+    signal.signal(signal.SIGTERM, _end)
     options = Options(runs=given.runs, seconds=given.seconds, only=tuple(given.only), reduced=given.reduced)
     try:
         report = importlib.import_module(f"tests.benchmarks.{given.name}").run(options)
@@ -45,6 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     print(report.to_markdown())
     return 1 if report.faults else 0
+
+
+def _end(number: int, _frame: object) -> None:
+    """Leave by an exception, so that the servers under measurement are ended."""
+    print(f"Ended by signal {number} before the report was complete.", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.benchmarks import environments
 from tests.benchmarks.environments import Environment, PeerError
-from tests.benchmarks.report import Options, Report, Table, Target, ratio
+from tests.benchmarks.report import Options, Report, Table, Target, ratio, shown
 
 _SCRIPT = Path(__file__).with_name("peers") / "registering.py"
 _TIMEOUT_S = 600
@@ -73,7 +73,9 @@ def run(options: Options) -> Report:
     for _ in range(1 if options.reduced else options.runs):
         for scenario in scenarios:
             for name, (key, environment) in backends.items():
-                outcomes.setdefault((scenario, name), []).append(measure(key, environment, scenario))
+                outcome = measure(key, environment, scenario)
+                outcomes.setdefault((scenario, name), []).append(outcome)
+                print(f"{scenario.text}, {name}: {shown(outcome.rate)} versions/s", file=sys.stderr, flush=True)
     return Report(
         title="Registry: registrations at once into one workspace",
         tables=(_table(outcomes),),

@@ -11,6 +11,7 @@ import http.client
 import json
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 import urllib.error
@@ -22,7 +23,7 @@ from pathlib import Path
 from tests.benchmarks import contenders, environments, load, models
 from tests.benchmarks.contenders import Contender, Role, Started
 from tests.benchmarks.environments import Environment, PeerError
-from tests.benchmarks.report import Options, Report, Table, Target, ratio
+from tests.benchmarks.report import Options, Report, Table, Target, ratio, shown
 
 CONNECTIONS = (1, 8, 64)
 _START_TIMEOUT_S = 120.0
@@ -93,7 +94,10 @@ def _alternate(
             for contender, environment in chosen:
                 folder = Path(work) / f"run-{number}-{contender.slug}"
                 folder.mkdir()
-                samples[contender].append(measure(contender, environment, prepared, folder, seconds=_seconds(options)))
+                sample = measure(contender, environment, prepared, folder, seconds=_seconds(options))
+                samples[contender].append(sample)
+                rates = ", ".join(f"{shown(taken.rate)}/s at {c}" for c, taken in sample.loads.items())
+                print(f"{model}, run {number + 1}, {contender.name}: {rates}", file=sys.stderr, flush=True)
                 shutil.rmtree(folder, ignore_errors=True)
     return samples
 
