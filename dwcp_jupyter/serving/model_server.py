@@ -21,6 +21,7 @@ from dwcp_jupyter import store, supervisor
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import (
     DeploymentError,
+    PredictionError,
     SignatureError,
 )
 from dwcp_jupyter.flavors import Framework
@@ -336,12 +337,18 @@ class ModelServer:
 
     def _post(self, endpoint_id: str, content: Any, headers: dict[str, str]) -> PredictionResponse:
         started = time.perf_counter()
-        answer = self._client.post(
-            f"/invocations/{quote(endpoint_id)}",
-            content,
-            headers=headers,
-            timeout_s=self._client.timeout_s(endpoint_id, self._stores.settings.request_timeout_s) + _CLIENT_SLACK_S,
-        )
+        timeout_s = self._client.timeout_s(endpoint_id, self._stores.settings.request_timeout_s)
+        try:
+            answer = self._client.post(
+                f"/invocations/{quote(endpoint_id)}",
+                content,
+                headers=headers,
+                timeout_s=self._client.timeout_s(endpoint_id, self._stores.settings.request_timeout_s)
+                + _CLIENT_SLACK_S,
+            )
+        except PredictionError:
+            self.get_endpoint(endpoint_id)  # with its last endpoint the gateway goes too: say which of the two it is
+            raise
         return PredictionResponse(
             predictions=answer["predictions"],
             probabilities=answer.get("probabilities"),
