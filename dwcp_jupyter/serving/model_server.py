@@ -343,8 +343,7 @@ class ModelServer:
                 f"/invocations/{quote(endpoint_id)}",
                 content,
                 headers=headers,
-                timeout_s=self._client.timeout_s(endpoint_id, self._stores.settings.request_timeout_s)
-                + _CLIENT_SLACK_S,
+                timeout_s=timeout_s + _CLIENT_SLACK_S,
             )
         except PredictionError:
             self.get_endpoint(endpoint_id)  # with its last endpoint the gateway goes too: say which of the two it is
