@@ -71,6 +71,7 @@ class Workspaces:
         self._memory = memory
         self._warn = warn
         self._entries: dict[str, WorkspaceEntry] = {}
+        self._default: WorkspaceEntry | None = None
         self._mutex = threading.Lock()
         self._is_closed = False
 
@@ -82,7 +83,8 @@ class Workspaces:
         WorkspaceError
             If what lies there cannot be a workspace.
         """
-        return self._entry(config.locate(cwd=self.server_root, settings=self._settings).root)
+        self._default = self._entry(config.locate(cwd=self.server_root, settings=self._settings).root)
+        return self._default
 
     def get(self, identifier: str | None) -> WorkspaceEntry:
         """Return the workspace of this id, the default one for None.
@@ -104,8 +106,9 @@ class Workspaces:
         return entry
 
     def find(self, identifier: str | None) -> WorkspaceEntry | None:
-        """Return a workspace that is already open, without looking at the disk; None for the default one's None."""
-        return self._entries.get(identifier) if identifier is not None else None
+        """Return a workspace that is held, without looking at the disk, or None; the default one as last looked up."""
+        entry = self._entries.get(identifier) if identifier is not None else self._default
+        return entry if entry is not None and entry.hold is not None else None
 
     def known(self) -> list[WorkspaceEntry]:
         """Return the default workspace, then all others by path."""

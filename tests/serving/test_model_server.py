@@ -143,6 +143,7 @@ def test_predictions_are_logged_with_what_was_sent(served, endpoint):
 def test_every_request_leaves_one_line_in_the_access_log(served, endpoint):
     served.post(f"/invocations/{endpoint.name}", ROW, **{"X-Request-Id": "in-the-log"})
     path = served.root / "logs" / "access.log"
+    eventually(path.exists)
     line = eventually(lambda: [line for line in path.read_text().splitlines() if "id=in-the-log" in line])
     assert len(line) == 1
     assert " 200 " in line[0]
