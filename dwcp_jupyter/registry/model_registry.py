@@ -19,7 +19,7 @@ from sqlalchemy import delete, insert, select, update
 from dwcp_jupyter import clock, flavors, store
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import ApprovalError, ModelNotFoundError, TransitionError, did_you_mean
-from dwcp_jupyter.registry import registration, resolution, rows
+from dwcp_jupyter.registry import registration, resolution, rows, trusting
 from dwcp_jupyter.registry.names import check_alias
 from dwcp_jupyter.registry.stages import Stage, check_transition, stage_of
 from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
@@ -106,6 +106,8 @@ class ModelRegistry:
                 signature=signature,
                 input_example=input_example,
                 trust=trust,
+                call=f"registry.register_model(metadata, artifact_path='{artifact_path}', trust='{{sha256}}')",
+                on_trust=trusting.recorder(self._stores, plan.name, actor=self._actor),
             )
             kept = registration.keep(self._stores, package, code=metadata.code, reference=reference_data)
         return registration.commit(self._stores, plan, kept, actor=self._actor, new_id=self._new_id)
@@ -129,7 +131,12 @@ class ModelRegistry:
         draft = self.get_model(model_id)
         with tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
             package = registration.package(
-                Path(folder) / "package", artifact_path=artifact_path, framework=draft.framework, trust=trust
+                Path(folder) / "package",
+                artifact_path=artifact_path,
+                framework=draft.framework,
+                trust=trust,
+                call=f"registry.store_model_artifact('{draft.reference}', '{artifact_path}', trust='{{sha256}}')",
+                on_trust=trusting.recorder(self._stores, draft.reference, actor=self._actor),
             )
             kept = registration.keep(self._stores, package, code=None)
         return registration.seal(self._stores, draft, kept, actor=self._actor)
@@ -330,11 +337,21 @@ class ModelRegistry:
         IntegrityError
             If the bytes were changed; it names both sums.
         UntrustedArtifactError
-            If the format can run code and `trust` does not allow it.
+            If the format can run code and `trust` does not allow it. What the same actor once decided to load by
+            its path is loaded again under ``own``.
         """
         version = self.get_model(model_id)
         with tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
-            return flavors.load_model(self.fetch(version.id, folder), trust=trust)
+            directory = self.fetch(version.id, folder)
+            info = flavors.read_package(directory)
+            if not info.is_safe and trusting.was_granted(self._stores, info.sha256, trust=trust, actor=self._actor):
+                return flavors.load_model(directory, trust=info.sha256)
+            return flavors.load_model(
+                directory,
+                trust=trust,
+                call=f"registry.load_model('{version.reference}', trust='{{sha256}}')",
+                on_trust=trusting.recorder(self._stores, version.reference, actor=self._actor),
+            )
 
     def fetch(self, model_id: str, destination: str | os.PathLike[str]) -> Path:
         """Return `destination`, into which the version's package was written, checked."""

@@ -81,8 +81,13 @@ def package(
     signature: flavors.Signature | None = None,
     input_example: Any = None,
     trust: flavors.Trust | str | None = None,
+    call: str | None = None,
+    on_trust: Callable[[flavors.TrustDecision], None] | None = None,
 ) -> Path | None:
-    """Return `folder`, filled with a package; None where there is nothing to pack."""
+    """Return `folder`, filled with a package; None where there is nothing to pack.
+
+    `call` and `on_trust` are those of `flavors.adopt_file`.
+    """
     if model is not None and artifact_path is not None:
         raise ValueError("Both model and artifact_path are given. Give the one that is to be kept.")
     if model is not None:
@@ -104,6 +109,8 @@ def package(
         signature=signature,
         input_example=input_example,
         trust=trust,
+        call=call,
+        on_trust=on_trust,
     )
     return folder
 

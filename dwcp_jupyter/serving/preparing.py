@@ -16,7 +16,7 @@ import msgspec
 from dwcp_jupyter import flavors, hashing
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import DeploymentError, MissingExtraError, ModelNotFoundError, VersionExistsError
-from dwcp_jupyter.registry import ModelMetadata, ModelRegistry, ModelVersion
+from dwcp_jupyter.registry import ModelMetadata, ModelRegistry, ModelVersion, trusting
 from dwcp_jupyter.serving.client import plain
 from dwcp_jupyter.serving.endpoints import CompiledModel, ExecutionMode
 from dwcp_jupyter.store import Artifact, Stores
@@ -118,7 +118,7 @@ def bind_trust(
 ) -> str:
     """Return the decision that the endpoint is bound to: ``"none"``, or the one sum that may be loaded.
 
-    A file that this workspace decided to trust before (its event names the sum) needs no second decision.
+    A file that the actor decided to trust before (the event names its sum) needs no second decision.
 
     Raises
     ------
@@ -127,22 +127,12 @@ def bind_trust(
     """
     if info.is_safe:
         return "none"
-    subject = f"artifact:{info.sha256}"
-    policy = flavors.Trust.parse(trust)
-    if policy.own and path is None and stores.metadata.events(kinds=["trust.decided"], subject=subject):
+    if path is None and trusting.was_granted(stores, info.sha256, trust=trust, actor=actor):
         return info.sha256
     decision = flavors.decide_trust(
         info.sha256, trust=trust, path=path, call=f"server.deploy('{version.reference}', trust='{{sha256}}')"
     )
-    with stores.metadata.transaction(actor) as tx:
-        tx.record(
-            "trust.decided",
-            subject,
-            sha256=decision.sha256,
-            policy=decision.policy,
-            reason=decision.reason,
-            version=version.reference,
-        )
+    trusting.recorder(stores, version.reference, actor=actor)(decision)
     return decision.sha256
 
 

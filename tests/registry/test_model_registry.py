@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from dwcp_jupyter import config, store
+from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import (
     AmbiguousModelError,
     ApprovalError,
@@ -354,15 +356,38 @@ class TestArtifacts:
         assert caught.value.actual in str(caught.value)
         assert caught.value.actual != victim.sha256
 
-    def test_a_pickle_from_elsewhere_is_refused_naming_the_line_that_allows_it(self, registry, classifier, tmp_path):
-        import pickle
-
+    @pytest.fixture
+    def pickled(self, classifier, tmp_path):
         path = tmp_path / "model.pkl"
         path.write_bytes(pickle.dumps(classifier))
-        path.chmod(0o666)
-        with pytest.raises(UntrustedArtifactError, match=r"trust=") as caught:
-            registry.register_model(ModelMetadata(name="m"), artifact_path=path, trust="none")
-        assert caught.value.sha256 in str(caught.value)
+        path.chmod(0o600)
+        return path
+
+    def test_a_pickle_from_elsewhere_is_refused_naming_the_line_that_allows_it(self, registry, stores, pickled):
+        pickled.chmod(0o666)
+        with pytest.raises(UntrustedArtifactError) as caught:
+            registry.register_model(ModelMetadata(name="m"), artifact_path=pickled)
+        line = f"registry.register_model(metadata, artifact_path='{pickled}', trust='{caught.value.sha256}')"
+        assert str(caught.value).endswith(line)
+        assert not stores.metadata.exists
+        registry.register_model(ModelMetadata(name="m"), artifact_path=pickled, trust=caught.value.sha256)
+        (decision,) = stores.metadata.events(kinds=["trust.decided"])
+        assert decision.payload["sha256"] == caught.value.sha256
+        assert decision.payload["model"] == "m"
+
+    def test_a_pickle_once_trusted_is_loaded_again_by_who_trusted_it(self, registry, stores, pickled):
+        registry.register_model(ModelMetadata(name="m"), artifact_path=pickled)
+        assert registry.load_model("m").info.flavor == "sklearn"
+        assert len(stores.metadata.events(kinds=["trust.decided"])) == 1
+        with pytest.raises(UntrustedArtifactError, match="the policy is 'none'"):
+            registry.load_model("m", trust="none")
+        somebody_else = ModelRegistry(stores, actor=Actor(name="somebody else"))
+        with pytest.raises(UntrustedArtifactError) as caught:
+            somebody_else.load_model("m")
+        line = f"registry.load_model('m@1.0.0', trust='{caught.value.sha256}')"
+        assert str(caught.value).endswith(line)
+        assert somebody_else.load_model("m", trust=caught.value.sha256).info.flavor == "sklearn"
+        assert [event.actor.name for event in stores.metadata.events(kinds=["trust.decided"])][-1] == "somebody else"
 
     def test_reference_data_stay_with_the_version(self, registry, iris):
         register(registry)
