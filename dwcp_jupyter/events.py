@@ -4,6 +4,22 @@ One event per state change is the audit log, the lineage source, the panels' cha
 "as of" questions at once. An event's body is canonical JSON; its hash covers that body, and the body holds
 the hash of the event before. So a changed, removed or inserted event breaks the chain at its place.
 This module knows the form only; ``store`` keeps the chain.
+
+What happens, by kind and subject:
+
+=======================================================  ======================  =====================================
+Kind                                                     Subject                 What happened
+=======================================================  ======================  =====================================
+``model.created``, ``model.updated``, ``model.deleted``  ``model:NAME``          to a model as a whole
+``version.registered``, ``version.sealed``               ``model:NAME@VERSION``  a version, or a draft completed
+``version.promoted``, ``version.deleted``                ``model:NAME@VERSION``  its stage, its end
+``alias.set``, ``alias.removed``                         ``model:NAME@VERSION``  what ``NAME@ALIAS`` means
+``reference.set``                                        ``model:NAME@VERSION``  the data that drift is measured by
+``trust.decided``                                        ``artifact:SHA256``     a file may be loaded that can run code
+``run.started``, ``run.ended``                           ``run:ID``              a pipeline's run; its metrics' hash
+``endpoint.deployed``, ``endpoint.updated``              ``endpoint:NAME``       what is served under a name
+``endpoint.removed``                                     ``endpoint:NAME``       what ended it
+=======================================================  ======================  =====================================
 """
 
 from __future__ import annotations

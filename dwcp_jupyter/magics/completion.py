@@ -14,7 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from dwcp_jupyter.exceptions import DwcpError
 
-__all__ = ["add", "remove"]
+__all__ = ["add", "complete", "remove"]
 
 _LINE = re.compile(r"^%%?(?P<magic>\w+)(?P<rest>\s.*)?$", re.DOTALL)
 _STAGES = ("development", "staging", "production", "archived")

@@ -44,7 +44,8 @@ class PipelineMagics(WorkspaceBound):
 
         Examples
         --------
-        In Python: ``dwcp_jupyter.Workspace().run_pipeline(PipelineConfig.from_yaml(text))``.
+        ``%%pipeline churn --register --deploy`` above ``data_source: customers.csv`` and ``target_column: churned``; in
+        Python: ``dwcp_jupyter.Workspace().run_pipeline(PipelineConfig.from_yaml(text))``.
         """
         from dwcp_jupyter.magics.progress import LiveProgress
         from dwcp_jupyter.pipeline import PipelineConfig

@@ -14,6 +14,7 @@ from enum import StrEnum
 __all__ = ["Alert", "AlertRoute", "Severity", "to_log"]
 
 _LOGGER = logging.getLogger("dwcp_jupyter.monitoring")
+_LOGGER.addHandler(logging.NullHandler())  # where no log is set up, the report that shows its alerts is enough
 
 
 class Severity(StrEnum):
@@ -45,6 +46,9 @@ AlertRoute = Callable[[Alert], None]
 
 
 def to_log(alert: Alert) -> None:
-    """Write the alert to the logger ``dwcp_jupyter.monitoring``: an error if critical, else a warning."""
+    """Write the alert to the logger ``dwcp_jupyter.monitoring``: an error if critical, else a warning.
+
+    A program that set up no logging sees nothing of it; the report has its alerts all the same.
+    """
     level = logging.ERROR if alert.severity is Severity.CRITICAL else logging.WARNING
     _LOGGER.log(level, "%s: %s", alert.model, alert.message)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Content", "Kind", "kind_of", "values_of"]
+__all__ = ["Content", "Kind", "Values", "kind_of", "values_of"]
 
 _FEW_VALUES = 5
 _MANY_VALUES = 50

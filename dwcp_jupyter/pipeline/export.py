@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from dwcp_jupyter import flavors
 from dwcp_jupyter.pipeline.run import PipelineRun
 
-__all__ = ["Outbox", "package"]
+__all__ = ["Outbox", "package", "record"]
 
 
 class Outbox:

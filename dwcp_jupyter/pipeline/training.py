@@ -26,7 +26,7 @@ from dwcp_jupyter.statistics.scores import Answers, Score
 _ROWS_WORTH_ALL_CORES = 20_000
 """Below, starting threads for each small fit costs more than they save."""
 
-__all__ = ["Fitter", "fitted", "interactions_help", "objective", "prepared"]
+__all__ = ["Fitter", "engineered", "fitted", "fold_scores", "interactions_help", "objective", "prepared"]
 
 
 class Fitter:

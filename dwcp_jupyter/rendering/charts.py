@@ -16,7 +16,19 @@ from dwcp_jupyter.rendering.blocks import Bars, Lines
 from dwcp_jupyter.rendering.formats import Format, clip, format_value
 from dwcp_jupyter.rendering.text import display_width
 
-__all__ = ["PALETTE", "BarChart", "LineChart", "bar_chart", "line_chart", "ticks"]
+__all__ = [
+    "PALETTE",
+    "BarChart",
+    "Frame",
+    "Label",
+    "Legend",
+    "LineChart",
+    "Path",
+    "Rect",
+    "bar_chart",
+    "line_chart",
+    "ticks",
+]
 
 PALETTE = ("#1f83c4", "#d55e00", "#009e73", "#cc79a7", "#8a8a8a", "#a6761d")
 """Series colours in order; each has a contrast of at least 3 to white and to #111."""

@@ -33,7 +33,7 @@ _WORDS = {Level.INFO: "Note", Level.SUCCESS: "OK", Level.WARNING: "Warning", Lev
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class _Cell:
     """A formatted value."""
 
     text: str
@@ -111,10 +111,10 @@ def _table(block: Table) -> dict[str, Any]:
     }
 
 
-def _cell(value: object, kind: Format = Format.AUTO) -> Cell:
+def _cell(value: object, kind: Format = Format.AUTO) -> _Cell:
     full = format_value(value, kind)
     text = clip(full, _CELL_LIMIT)
-    return Cell(
+    return _Cell(
         text=text,
         title=clip(full, 2 * _NOTE_LIMIT) if text != full else "",
         color=COLORS[Level(value.level)] if isinstance(value, Mark) else "",

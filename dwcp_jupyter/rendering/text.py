@@ -16,7 +16,7 @@ from dwcp_jupyter.rendering.blocks import Align, Bars, Block, Column, Facts, Lev
 from dwcp_jupyter.rendering.formats import Format, clip, format_value, is_number, visible
 from dwcp_jupyter.rendering.view import View
 
-__all__ = ["display_width", "render"]
+__all__ = ["column_align", "display_width", "render"]
 
 _WIDTH = 100
 _CELL_WIDTH = 48

@@ -29,7 +29,7 @@ class GatewayAddress:
     token: str
 
 
-class FileCache(Generic[T]):
+class _FileCache(Generic[T]):
     """The content of a file as `read` understands it; None while there is none."""
 
     def __init__(self, path: Path, read: Callable[[], T]) -> None:
@@ -55,8 +55,8 @@ class FileCache(Generic[T]):
 def locate_gateway(root: Path) -> Callable[[], GatewayAddress | None]:
     """Return a function that says where the gateway of the workspace at `root` is, None while there is none."""
     state_file, token_file = root / "run" / "state.json", root / "run" / "token"
-    gateway: FileCache[Gateway | None] = FileCache(state_file, lambda: read_state(state_file).gateway)
-    token = FileCache(token_file, lambda: read_token(root))
+    gateway: _FileCache[Gateway | None] = _FileCache(state_file, lambda: read_state(state_file).gateway)
+    token = _FileCache(token_file, lambda: read_token(root))
 
     def locate() -> GatewayAddress | None:
         place, secret = gateway.get(), token.get()

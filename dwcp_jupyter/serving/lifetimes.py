@@ -19,7 +19,7 @@ from dwcp_jupyter import supervisor
 from dwcp_jupyter.store import Stores
 from dwcp_jupyter.supervisor import Hold, Lifetime
 
-__all__ = ["ServerHold", "ask_server", "process_hold"]
+__all__ = ["ServerHold", "ask_server", "choose", "process_hold", "release"]
 
 SERVER_SOCKET = "DWCP_SERVER_SOCKET"
 _TIMEOUT_S = 10.0

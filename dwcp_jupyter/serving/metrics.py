@@ -206,7 +206,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
     )
 
 
-def percentile_s(buckets: Mapping[int, int], fraction: float) -> float:
+def _percentile_s(buckets: Mapping[int, int], fraction: float) -> float:
     """Return the latency, in seconds, that `fraction` of the requests do not exceed; 0 if there are none."""
     wanted, seen = fraction * sum(buckets.values()), 0
     for bucket in sorted(buckets):
@@ -285,9 +285,9 @@ class EndpointMetrics(Mapping[str, Any], Displayed):
             rejected_requests=total.rejected,
             rows=total.rows,
             avg_latency_ms=1e3 * total.sum_s / answered if answered else 0.0,
-            p50_latency_ms=1e3 * percentile_s(total.buckets, 0.5),
-            p95_latency_ms=1e3 * percentile_s(total.buckets, 0.95),
-            p99_latency_ms=1e3 * percentile_s(total.buckets, 0.99),
+            p50_latency_ms=1e3 * _percentile_s(total.buckets, 0.5),
+            p95_latency_ms=1e3 * _percentile_s(total.buckets, 0.95),
+            p99_latency_ms=1e3 * _percentile_s(total.buckets, 0.99),
             throughput=total.window_requests / total.window_s if total.window_s else 0.0,
             in_flight=total.in_flight,
             queued=total.queued,

@@ -308,7 +308,7 @@ def _counts(answers: Answers) -> NDArray[np.float64]:
     return np.bincount(rows * size + columns, minlength=size * size).reshape(size, size).astype(float)
 
 
-def to_answers(
+def _to_answers(
     y_true: ArrayLike, y_pred: ArrayLike, probabilities: NDArray[np.float64] | None, classes: Sequence[Any]
 ) -> Answers:
     """Return what was true and what was said as `Answers`."""

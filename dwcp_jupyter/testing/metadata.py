@@ -26,11 +26,11 @@ _ROUNDS = 25
 def _write(metadata: Metadata, writer: str, rounds: int = _ROUNDS) -> None:
     for number in range(rounds):
         with metadata.transaction() as tx:
-            tx.execute(sa.insert(schema.models).values(**model_row(f"{writer}-{number}")))
+            tx.execute(sa.insert(schema.models).values(**_model_row(f"{writer}-{number}")))
             tx.record("model.registered", f"model:{writer}-{number}", number=number)
 
 
-def model_row(name: str) -> dict[str, str]:
+def _model_row(name: str) -> dict[str, str]:
     """Return a row of `schema.models`."""
     text = {"description": "", "tags": "{}", "custom_metadata": "{}", "created_at": "", "updated_at": ""}
     return {"id": f"id-{name}", "name": name, **text}
@@ -51,7 +51,7 @@ def _write_in_process(root: Path, url: str, writer: str) -> None:
 
 def _die_in_transaction(root: Path, url: str) -> None:
     with _open(root, url).transaction() as tx:
-        tx.execute(sa.insert(schema.models).values(**model_row("unfinished")))
+        tx.execute(sa.insert(schema.models).values(**_model_row("unfinished")))
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -81,7 +81,7 @@ class MetadataContract:
     def test_an_exception_keeps_neither_rows_nor_events(self, metadata: Metadata) -> None:
         _write(metadata, "a", rounds=1)
         with pytest.raises(KeyError), metadata.transaction() as tx:
-            tx.execute(sa.insert(schema.models).values(**model_row("b")))
+            tx.execute(sa.insert(schema.models).values(**_model_row("b")))
             tx.record("model.registered", "model:b")
             raise KeyError
         assert _names(metadata) == ["a-0"]
@@ -91,14 +91,14 @@ class MetadataContract:
     def test_a_nested_transaction_ends_with_the_outer_one(self, metadata: Metadata) -> None:
         with pytest.raises(KeyError), metadata.transaction() as outer:
             with metadata.transaction() as inner:
-                inner.execute(sa.insert(schema.models).values(**model_row("inner")))
+                inner.execute(sa.insert(schema.models).values(**_model_row("inner")))
                 assert inner is outer
             raise KeyError
         assert _names(metadata) == []
 
     def test_a_read_inside_a_transaction_sees_it(self, metadata: Metadata) -> None:
         with metadata.transaction() as tx:
-            tx.execute(sa.insert(schema.models).values(**model_row("x")))
+            tx.execute(sa.insert(schema.models).values(**_model_row("x")))
             assert _names(metadata) == ["x"]
 
     def test_a_read_inside_a_read_works(self, metadata: Metadata) -> None:
@@ -119,7 +119,7 @@ class MetadataContract:
 
     def test_an_event_that_is_no_json_leaves_nothing(self, metadata: Metadata) -> None:
         with pytest.raises(ValueError, match="JSON"), metadata.transaction() as tx:
-            tx.execute(sa.insert(schema.models).values(**model_row("x")))
+            tx.execute(sa.insert(schema.models).values(**_model_row("x")))
             tx.record("model.registered", "model:x", score=float("nan"))
         assert _names(metadata) == []
 
@@ -159,7 +159,7 @@ class MetadataContract:
 
     def test_a_child_forked_in_a_transaction_does_not_end_it(self, metadata: Metadata) -> None:
         with metadata.transaction() as tx:
-            tx.execute(sa.insert(schema.models).values(**model_row("parent")))
+            tx.execute(sa.insert(schema.models).values(**_model_row("parent")))
             tx.record("model.registered", "model:parent")
             child = os.fork()
             if child == 0:  # what a data loader's worker does: nothing with us, then an ordinary end

@@ -90,12 +90,12 @@ class Pages:
         snapshots = [route.snapshot(), *self._siblings().get(endpoint_id, ())]
         return dict(
             EndpointMetrics.of(
-                snapshots, endpoint_id=endpoint_id, current_replicas=current_replicas(route, len(snapshots))
+                snapshots, endpoint_id=endpoint_id, current_replicas=_current_replicas(route, len(snapshots))
             )
         )
 
 
-def current_replicas(route: Route, n_gateways: int) -> int:
+def _current_replicas(route: Route, n_gateways: int) -> int:
     """Return how many replicas take requests: gateways that hold the model, or connected replica processes."""
     return n_gateways if route.description.mode is ExecutionMode.COMPILED else route.runner.ready_replicas
 

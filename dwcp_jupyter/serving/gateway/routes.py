@@ -16,7 +16,7 @@ from dwcp_jupyter.serving.log_writer import LogWriter
 from dwcp_jupyter.serving.metrics import Recorder, Snapshot
 from dwcp_jupyter.supervisor.state import ProcessState
 
-__all__ = ["INVOCATIONS", "V2", "Route", "RouteTable", "Runner"]
+__all__ = ["INVOCATIONS", "V2", "Route", "RouteTable", "Runner", "new_recorder"]
 
 V2, INVOCATIONS = 1, 2
 
