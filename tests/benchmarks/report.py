@@ -119,7 +119,7 @@ def machine_line(versions: str = "") -> str:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     ours = ", ".join(
-        f"{name} {metadata.version(name)}" for name in ("dwcp-jupyter", "duckdb", "scikit-learn", "uvicorn")
+        f"{name} {metadata.version(name)}" for name in ("dwcp-jupyter", "duckdb", "scikit-learn", "uvloop")
     )
     system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
     parts = [

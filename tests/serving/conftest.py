@@ -1,9 +1,10 @@
-"""Endpoints to test with: in this process over a real ASGI transport, and in real processes."""
+"""Endpoints to test with: in this process over a real socket, and in real processes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from dwcp_jupyter.serving import ModelServer
 from dwcp_jupyter.serving.endpoints import CompiledModel, EndpointConfig, EndpointDescription, ExecutionMode
 from dwcp_jupyter.serving.gateway.app import Gateway
 from dwcp_jupyter.serving.gateway.applying import Applier
+from dwcp_jupyter.serving.gateway.http1 import Server
 from dwcp_jupyter.serving.gateway.pages import Pages
 from dwcp_jupyter.serving.lifetimes import release
 from dwcp_jupyter.store import ArtifactStore
@@ -106,12 +108,16 @@ async def gateway_with(root: Path, *descriptions: EndpointDescription) -> AsyncI
     applier = Applier(root=root, publish=lambda table: setattr(gateway, "table", table), executor=executor)
     failed = await applier.apply(State(endpoints=tuple(item.to_json() for item in descriptions)))
     assert failed == {}
-    transport = httpx.ASGITransport(gateway)
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = Server(gateway)
+    await server.start(listener)
     headers = {"Authorization": f"Bearer {TOKEN}"}
     try:
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
+        async with httpx.AsyncClient(base_url=url, headers=headers) as client:
             yield client
     finally:
+        await server.drain()
         await applier.close()
         executor.shutdown()
 
@@ -146,10 +152,11 @@ class Served:
         metadata = ModelMetadata(name=name, version=version)
         return self.registry.register_model(metadata, model, input_example=example, reference_data=example)
 
-    def processes(self, part: str) -> list[psutil.Process]:
-        """Return this workspace's processes whose command line holds `part`."""
+    def processes(self, part: str, *, only: str = "") -> list[psutil.Process]:
+        """Return this workspace's processes whose key holds `part`; those of one status with `only`."""
         status = supervisor.status(self.root) if supervisor.find(self.root) else None
-        pids = [] if status is None else [item.pid for item in status.processes if item.pid and part in item.key]
+        found = () if status is None else status.processes
+        pids = [item.pid for item in found if item.pid and part in item.key and only in ("", item.status)]
         return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
 
     def post(self, path: str, content: Any, **headers: str) -> httpx.Response:

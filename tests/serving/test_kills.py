@@ -68,15 +68,25 @@ def deploy_native(served, version):
     return served.server.deploy("iris", version, name="native", compile="never", endpoint_config=config)
 
 
+def ready_replicas(served):
+    """Return both replicas, once no other is there and each answers."""
+
+    def found():
+        ready = served.processes("replica/", only="ready")
+        return ready if len(ready) == len(served.processes("replica/")) == 2 else None
+
+    return eventually(found, within_s=60)
+
+
 def other_version(served, name):
     return "1.0.0" if served.server.get_endpoint(name).version == "2.0.0" else "2.0.0"
 
 
 def test_a_killed_replica_under_load_fails_no_request(served, endpoints):
     native, _ = endpoints
-    eventually(lambda: len(served.processes("replica/")) == 2, within_s=60)
+    replicas = ready_replicas(served)
     with Load(native) as load:
-        victim = served.processes("replica/")[0]
+        victim = replicas[0]
         victim.kill()
         load.another(100)
         pids = {process.pid for process in served.processes("replica/")}
@@ -101,8 +111,7 @@ def test_a_rolling_update_of_native_replicas_drops_no_request(served, endpoints)
 
 def test_a_hung_replica_is_replaced_and_its_requests_end_in_time(served, endpoints):
     native, _ = endpoints
-    eventually(lambda: len(served.processes("replica/")) == 2, within_s=60)
-    hung = served.processes("replica/")[0]
+    hung = ready_replicas(served)[0]
     os.kill(hung.pid, signal.SIGSTOP)
     answer = httpx.post(native.url, json=ROW, headers={"Authorization": f"Bearer {native.token}"}, timeout=60)
     assert answer.status_code in (200, 503, 504)

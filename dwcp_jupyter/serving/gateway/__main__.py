@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -13,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 import uvloop
 
 from dwcp_jupyter.serving.gateway.access_log import AccessLog
 from dwcp_jupyter.serving.gateway.app import Gateway
 from dwcp_jupyter.serving.gateway.applying import Applier
+from dwcp_jupyter.serving.gateway.http1 import Server
 from dwcp_jupyter.serving.gateway.pages import Pages
 from dwcp_jupyter.serving.gateway.siblings import Siblings
 from dwcp_jupyter.serving.tokens import read_token
@@ -26,7 +27,6 @@ from dwcp_jupyter.supervisor.child import BEAT_INTERVAL_S, Channel
 
 __all__ = ["main"]
 
-_KEEP_ALIVE_S = 75
 _THREADS = 4
 _COLLECT_AFTER = (50_000, 20, 20)
 """Objects between collections: requests make many and no cycles; by default collecting takes a fifth of their time."""
@@ -55,41 +55,26 @@ async def _serve(root: Path, channel: Channel) -> None:
         return
     listener = socket.socket(fileno=channel.listen_fd)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
-    server = _server(process.gateway)
+    server, is_over = Server(process.gateway), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, is_over.set)
     channel.listen(
         on_state=process.on_state,
         on_ask=process.on_ask,
-        on_drain=lambda: setattr(server, "should_exit", True),
+        on_drain=is_over.set,
         on_lost=process.write_out,
         call=loop.call_soon_threadsafe,
     )
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
     await process.apply_first()  # connections wait in the listening socket meanwhile, and are not answered 404
-    serving = loop.create_task(server.serve(sockets=[listener]))
+    await server.start(listener)
     process.beat()
     channel.ready()
-    await serving
+    await is_over.wait()
+    await server.drain()
     await process.close()
     executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _server(app: Gateway) -> uvicorn.Server:
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-        )
-    )
 
 
 class _Process:

@@ -73,4 +73,6 @@ class AccessLog:
 
 def _quoted(text: str) -> str:
     """Return `text` on one line without spaces: what a caller sends cannot forge a line."""
+    if len(text) <= 512 and text.isprintable() and " " not in text:
+        return text
     return "".join(mark if mark.isprintable() and mark != " " else f"%{ord(mark):02X}" for mark in text[:512])
