@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError as DuplicateRowError
 
 from dwcp_jupyter import clock, flavors
@@ -135,13 +135,15 @@ def commit(stores: Stores, plan: Plan, kept: Kept, *, actor: Actor | None, new_i
     """
     try:
         with stores.metadata.transaction(actor) as tx:
-            model_id = _model_id(tx, plan, new_id)
-            highest = _highest(tx.connection, model_id)
-            number = plan.version or _next(highest, plan.bump, kept.info)
-            version = _value(tx, plan, kept, model_id=model_id, number=number, parent=highest, version_id=new_id())
-            _refuse_existing(tx.connection, version)
+            standing = _standing(tx.connection, plan.name, plan.version)
+            _refuse_existing(tx.connection, plan, standing)
+            model_id = standing.model_id or _create_model(tx, plan, new_id)
+            number = plan.version or _next(standing, plan.bump, kept.info)
+            version = _value(
+                tx, plan, kept, model_id=model_id, number=number, parent_id=standing.version_id, version_id=new_id()
+            )
             values = rows.version_values(version)
-            tx.execute(insert(schema.versions).values(**values))
+            tx.execute(_INSERT_VERSION, [values])
             _refer(tx, version, kept)
             tx.record("version.registered", f"model:{version.reference}", name=plan.name, **values)
             if kept.reference is not None:
@@ -241,13 +243,55 @@ def find_reference_data(connection: Connection, version_id: str) -> FrameRef | N
     )
 
 
-def _model_id(tx: Transaction, plan: Plan, new_id: Callable[[], str]) -> str:
-    found = resolution.find_model(tx.connection, plan.name)
-    now = clock.to_text(tx.now)
-    if found is not None:
-        tx.execute(update(schema.models).where(schema.models.c.id == found.id).values(updated_at=now))
-        return str(found.id)
-    model_id = new_id()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """What a registration finds: the model, and of its versions the wanted one if it is there, else the highest."""
+
+    model_id: str | None = None
+    version_id: str | None = None
+    version: str | None = None
+    signature: str | None = None
+    created_at: str | None = None
+    created_by: str | None = None
+
+
+_STANDING = (
+    select(
+        schema.models.c.id.label("model_id"),
+        schema.versions.c.id.label("version_id"),
+        schema.versions.c.version,
+        schema.versions.c.signature,
+        schema.versions.c.created_at,
+        schema.versions.c.created_by,
+    )
+    .select_from(schema.models.outerjoin(schema.versions, schema.versions.c.model_id == schema.models.c.id))
+    .where(schema.models.c.name == bindparam("name"))
+    .order_by((schema.versions.c.version == bindparam("version")).desc(), schema.versions.c.sort_key.desc())
+    .limit(1)
+)
+"""One statement for all a registration asks: each costs DuckDB a millisecond while every other process waits."""
+_INSERT_VERSION = insert(schema.versions)
+
+
+def _standing(connection: Connection, name: str, version: SemanticVersion | None) -> _Standing:
+    wanted = "" if version is None else str(version)
+    row = connection.execute(_STANDING, {"name": name, "version": wanted}).first()
+    return _Standing() if row is None else _Standing(**row._mapping)
+
+
+def _refuse_existing(connection: Connection, plan: Plan, standing: _Standing) -> None:
+    if plan.version is None or standing.version != str(plan.version):
+        return
+    free = _next(_standing(connection, plan.name, None), Bump.PATCH, None)
+    created_at = str(standing.created_at)[:16]
+    raise VersionExistsError(
+        f"'{plan.name}@{standing.version}' exists already, registered by {standing.created_by} on {created_at} UTC; "
+        f"versions do not change. Register {free} instead, or leave the version out."
+    )
+
+
+def _create_model(tx: Transaction, plan: Plan, new_id: Callable[[], str]) -> str:
+    model_id, now = new_id(), clock.to_text(tx.now)
     values = {
         "id": model_id,
         "name": plan.name,
@@ -263,20 +307,14 @@ def _model_id(tx: Transaction, plan: Plan, new_id: Callable[[], str]) -> str:
     return model_id
 
 
-def _highest(connection: Connection, model_id: str) -> ModelVersion | None:
-    query = (
-        rows.VERSIONS.where(schema.versions.c.model_id == model_id).order_by(schema.versions.c.sort_key.desc()).limit(1)
-    )
-    row = connection.execute(query).first()
-    return None if row is None else rows.to_version(row)
-
-
-def _next(highest: ModelVersion | None, bump: Bump, info: flavors.PackageInfo | None) -> SemanticVersion:
-    if highest is None:
+def _next(standing: _Standing, bump: Bump, info: flavors.PackageInfo | None) -> SemanticVersion:
+    if standing.version is None:
         return SemanticVersion(major=1, minor=0, patch=0)
     if bump is Bump.AUTO:
-        bump = bump_for(highest.signature, None if info is None else info.signature)
-    return SemanticVersion.parse(highest.version).next(bump)
+        known = schema.load(standing.signature)
+        before = None if known is None else flavors.Signature.from_json(known)
+        bump = bump_for(before, None if info is None else info.signature)
+    return SemanticVersion.parse(standing.version).next(bump)
 
 
 def _value(
@@ -286,12 +324,12 @@ def _value(
     *,
     model_id: str,
     number: SemanticVersion,
-    parent: ModelVersion | None,
+    parent_id: str | None,
     version_id: str,
 ) -> ModelVersion:
     said = plan.metadata
     if said.parent is not None:
-        parent = resolution.resolve(tx.connection, said.parent)
+        parent_id = resolution.resolve(tx.connection, said.parent).id
     version = ModelVersion(
         id=version_id,
         model_id=model_id,
@@ -314,7 +352,7 @@ def _value(
         git_commit=said.git_commit,
         code_sha256=None if kept.code is None else kept.code.sha256,
         run_id=said.run_id,
-        parent_id=None if parent is None else parent.id,
+        parent_id=parent_id,
         custom_metadata=dict(said.custom_metadata),
         created_at=tx.now,
         created_by=tx.actor.name,
@@ -332,24 +370,6 @@ def _with_package(version: ModelVersion, info: flavors.PackageInfo, artifact: Ar
         sha256=artifact.sha256,
         size_bytes=artifact.size_bytes,
     )
-
-
-def _refuse_existing(connection: Connection, version: ModelVersion) -> None:
-    table = schema.versions
-    found = connection.execute(
-        select(table.c.created_at, table.c.created_by).where(
-            table.c.model_id == version.model_id, table.c.version == version.version
-        )
-    ).first()
-    if found is not None:
-        raise VersionExistsError(
-            f"'{version.reference}' exists already, registered by {found.created_by} on {found.created_at[:16]} UTC; "
-            f"versions do not change. Register {_highest_next(connection, version)} instead, or leave the version out."
-        )
-
-
-def _highest_next(connection: Connection, version: ModelVersion) -> SemanticVersion:
-    return _next(_highest(connection, version.model_id), Bump.PATCH, None)
 
 
 def _refer(tx: Transaction, version: ModelVersion, kept: Kept) -> None:

@@ -71,7 +71,7 @@ def to_model(connection: Connection, row: Row[Any]) -> Model:
     """Return the value of a row of `schema.models`, with what its versions say."""
     table = schema.versions
     versions = connection.execute(
-        select(table.c.id, table.c.version, table.c.stage, table.c.metrics)
+        select(table.c.id, table.c.version, table.c.stage, table.c.metrics, table.c.created_at, table.c.sealed_at)
         .where(table.c.model_id == row.id)
         .order_by(table.c.sort_key.desc())
     ).all()
@@ -92,7 +92,7 @@ def to_model(connection: Connection, row: Row[Any]) -> Model:
         tags=tuple(schema.load(row.tags)),
         custom_metadata=schema.load(row.custom_metadata),
         created_at=clock.from_text(row.created_at),
-        updated_at=clock.from_text(row.updated_at),
+        updated_at=clock.from_text(max([row.updated_at, *(v.sealed_at or v.created_at for v in versions)])),
         version_count=len(versions),
         latest=versions[0].version if versions else None,
         stages=dict(sorted(stages.items(), key=lambda item: _STAGE_ORDER[Stage(item[0])])),

@@ -11,12 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from dwcp_jupyter import clock, events, hashing
 from dwcp_jupyter.store import schema
 
 __all__ = ["Pending", "append", "find_break", "lock_head", "read", "read_head"]
+
+
+_HEAD = select(schema.head.c.seq, schema.head.c.hash).where(schema.head.c.id == 1)
+_INSERT_EVENT = insert(schema.events)
+_MOVE_HEAD = (
+    update(schema.head).where(schema.head.c.id == 1).values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +69,8 @@ def append(connection: Connection, pending: Sequence[Pending], *, time: datetime
                 "hash": previous,
             }
         )
-    connection.execute(insert(schema.events), rows)
-    connection.execute(update(schema.head).where(schema.head.c.id == 1).values(seq=seq, hash=previous))
+    connection.execute(_INSERT_EVENT, rows)
+    connection.execute(_MOVE_HEAD, {"new_seq": seq, "new_hash": previous})
     return seq
 
 
@@ -81,7 +88,7 @@ def read(
 
 def read_head(connection: Connection) -> tuple[int, str]:
     """Return number and hash of the newest event; ``(0, GENESIS)`` before the first."""
-    row = connection.execute(select(schema.head.c.seq, schema.head.c.hash).where(schema.head.c.id == 1)).one()
+    row = connection.execute(_HEAD).one()
     return int(row.seq), str(row.hash)
 
 

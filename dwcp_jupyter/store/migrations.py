@@ -21,10 +21,8 @@ __all__ = ["MIGRATIONS", "migrate"]
 
 
 def _create_tables(connection: Connection) -> None:
-    existing = set(inspect(connection).get_table_names())  # one look for all tables: each costs DuckDB tens of ms
     for table in schema.METADATA.sorted_tables:
-        if table.name not in existing:
-            connection.execute(CreateTable(table))
+        connection.execute(CreateTable(table, if_not_exists=True))  # to look what is there costs DuckDB half a second
     if connection.execute(select(schema.head.c.id)).first() is None:
         connection.execute(insert(schema.head).values(id=1, seq=0, hash=events.GENESIS))
 
