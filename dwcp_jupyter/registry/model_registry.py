@@ -11,6 +11,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sqlalchemy import delete, insert, select, update
 from dwcp_jupyter import clock, flavors, store
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import ApprovalError, ModelNotFoundError, TransitionError, did_you_mean
-from dwcp_jupyter.registry import registration, resolution, rows, trusting
+from dwcp_jupyter.registry import recording, registration, resolution, rows, trusting
 from dwcp_jupyter.registry.names import check_alias
 from dwcp_jupyter.registry.stages import Stage, check_transition, stage_of
 from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
@@ -97,7 +98,8 @@ class ModelRegistry:
             If something of it cannot be kept. Nothing is registered then.
         """
         plan = registration.prepare(metadata, bump=bump)
-        with tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
+        is_draft = model is None and artifact_path is None
+        with nullcontext("") if is_draft else tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
             package = registration.package(
                 Path(folder) / "package",
                 model=model,
@@ -379,7 +381,7 @@ class ModelRegistry:
         kept = self._stores.frames.put(frame)
         with self._stores.metadata.transaction(self._actor) as tx:
             version = resolution.resolve(tx.connection, model_id)
-            registration.set_reference_data(tx, version, kept, sensitivity=sensitivity, source=source)
+            recording.set_reference_data(tx, version, kept, sensitivity=sensitivity, source=source)
         return kept
 
     def _refuse_empty(self, model_id: str) -> None:

@@ -1,7 +1,6 @@
 """The steps of registering a version: check, package, keep, commit.
 
-Only the last one touches the database, and it decides the version's number there: eight processes that ask for the next
-one get eight different ones.
+Only the last one touches the database; it is `recording.REGISTER`.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.exc import IntegrityError as DuplicateRowError
 
 from dwcp_jupyter import clock, flavors
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import TransitionError, VersionExistsError
-from dwcp_jupyter.registry import resolution, rows
+from dwcp_jupyter.registry import recording, resolution, rows
 from dwcp_jupyter.registry.names import check_name
 from dwcp_jupyter.registry.stages import Stage
 from dwcp_jupyter.registry.values import ModelMetadata, ModelVersion
-from dwcp_jupyter.registry.versioning import Bump, SemanticVersion, bump_for
+from dwcp_jupyter.registry.versioning import Bump, SemanticVersion
 from dwcp_jupyter.store import Artifact, FrameRef, Stores, Transaction, schema
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "prepare",
     "remove",
     "seal",
-    "set_reference_data",
 ]
 
 
@@ -134,26 +132,13 @@ def commit(stores: Stores, plan: Plan, kept: Kept, *, actor: Actor | None, new_i
         If it is there already.
     """
     try:
-        with stores.metadata.transaction(actor) as tx:
-            standing = _standing(tx.connection, plan.name, plan.version)
-            _refuse_existing(tx.connection, plan, standing)
-            model_id = standing.model_id or _create_model(tx, plan, new_id)
-            number = plan.version or _next(standing, plan.bump, kept.info)
-            version = _value(
-                tx, plan, kept, model_id=model_id, number=number, parent_id=standing.version_id, version_id=new_id()
-            )
-            values = rows.version_values(version)
-            tx.execute(_INSERT_VERSION, [values])
-            _refer(tx, version, kept)
-            tx.record("version.registered", f"model:{version.reference}", name=plan.name, **values)
-            if kept.reference is not None:
-                set_reference_data(tx, version, kept.reference, sensitivity=0.05, source="training")
-            return version
+        done = stores.metadata.apply(recording.REGISTER, _request(plan, kept, new_id), actor)
     except DuplicateRowError as exc:  # another process was first, on a database without a lease
         wanted = plan.version or "the next version"
         raise VersionExistsError(
             f"'{plan.name}@{wanted}' was registered by another process just now. Register again."
         ) from exc
+    return rows.from_values(done["values"], name=plan.name, task_type=plan.metadata.task_type)
 
 
 def seal(stores: Stores, draft: ModelVersion, kept: Kept, *, actor: Actor | None) -> ModelVersion:
@@ -176,7 +161,7 @@ def seal(stores: Stores, draft: ModelVersion, kept: Kept, *, actor: Actor | None
         values["sealed_at"] = clock.to_text(tx.now)
         tx.execute(update(schema.versions).where(schema.versions.c.id == draft.id).values(**values))
         sealed = resolution.resolve(tx.connection, draft.id)
-        _refer(tx, sealed, kept)
+        recording.refer(tx, sealed, {"package": kept.package, "code": kept.code})
         tx.record("version.sealed", f"model:{sealed.reference}", name=sealed.name, **values)
         return sealed
 
@@ -205,29 +190,6 @@ def remove(tx: Transaction, version: ModelVersion) -> None:
     tx.record("version.deleted", f"model:{version.reference}", name=version.name, **rows.version_values(version))
 
 
-def set_reference_data(
-    tx: Transaction, version: ModelVersion, kept: FrameRef, *, sensitivity: float, source: str
-) -> None:
-    """Write a version's reference data, in place of earlier ones."""
-    if not 0 < sensitivity < 1:
-        raise ValueError(
-            f"sensitivity={sensitivity} is no level of significance. Give one between 0 and 1, such as 0.05."
-        )
-    values = {
-        "sha256": kept.sha256,
-        "rows": kept.rows,
-        "columns": schema.dump(list(kept.columns)),
-        "sensitivity": repr(float(sensitivity)),
-        "source": source,
-        "created_at": clock.to_text(tx.now),
-    }
-    table = schema.reference_data
-    tx.execute(delete(table).where(table.c.version_id == version.id))
-    tx.execute(insert(table).values(version_id=version.id, **values))
-    _refer_to(tx, version, {"reference": Artifact(sha256=kept.sha256, size_bytes=kept.size_bytes)})
-    tx.record("reference.set", f"model:{version.reference}", version_id=version.id, **values)
-
-
 def find_reference_data(connection: Connection, version_id: str) -> FrameRef | None:
     """Return a version's reference data, or None."""
     refs = schema.artifact_references
@@ -243,98 +205,14 @@ def find_reference_data(connection: Connection, version_id: str) -> FrameRef | N
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Standing:
-    """What a registration finds: the model, and of its versions the wanted one if it is there, else the highest."""
-
-    model_id: str | None = None
-    version_id: str | None = None
-    version: str | None = None
-    signature: str | None = None
-    created_at: str | None = None
-    created_by: str | None = None
-
-
-_STANDING = (
-    select(
-        schema.models.c.id.label("model_id"),
-        schema.versions.c.id.label("version_id"),
-        schema.versions.c.version,
-        schema.versions.c.signature,
-        schema.versions.c.created_at,
-        schema.versions.c.created_by,
-    )
-    .select_from(schema.models.outerjoin(schema.versions, schema.versions.c.model_id == schema.models.c.id))
-    .where(schema.models.c.name == bindparam("name"))
-    .order_by((schema.versions.c.version == bindparam("version")).desc(), schema.versions.c.sort_key.desc())
-    .limit(1)
-)
-"""One statement for all a registration asks: each costs DuckDB a millisecond while every other process waits."""
-_INSERT_VERSION = insert(schema.versions)
-
-
-def _standing(connection: Connection, name: str, version: SemanticVersion | None) -> _Standing:
-    wanted = "" if version is None else str(version)
-    row = connection.execute(_STANDING, {"name": name, "version": wanted}).first()
-    return _Standing() if row is None else _Standing(**row._mapping)
-
-
-def _refuse_existing(connection: Connection, plan: Plan, standing: _Standing) -> None:
-    if plan.version is None or standing.version != str(plan.version):
-        return
-    free = _next(_standing(connection, plan.name, None), Bump.PATCH, None)
-    created_at = str(standing.created_at)[:16]
-    raise VersionExistsError(
-        f"'{plan.name}@{standing.version}' exists already, registered by {standing.created_by} on {created_at} UTC; "
-        f"versions do not change. Register {free} instead, or leave the version out."
-    )
-
-
-def _create_model(tx: Transaction, plan: Plan, new_id: Callable[[], str]) -> str:
-    model_id, now = new_id(), clock.to_text(tx.now)
-    values = {
-        "id": model_id,
-        "name": plan.name,
-        "description": plan.metadata.description,
-        "task_type": plan.metadata.task_type,
-        "tags": schema.dump(list(plan.metadata.tags)),
-        "custom_metadata": schema.dump({}),
-        "created_at": now,
-        "updated_at": now,
-    }
-    tx.execute(insert(schema.models).values(**values))
-    tx.record("model.created", f"model:{plan.name}", **values)
-    return model_id
-
-
-def _next(standing: _Standing, bump: Bump, info: flavors.PackageInfo | None) -> SemanticVersion:
-    if standing.version is None:
-        return SemanticVersion(major=1, minor=0, patch=0)
-    if bump is Bump.AUTO:
-        known = schema.load(standing.signature)
-        before = None if known is None else flavors.Signature.from_json(known)
-        bump = bump_for(before, None if info is None else info.signature)
-    return SemanticVersion.parse(standing.version).next(bump)
-
-
-def _value(
-    tx: Transaction,
-    plan: Plan,
-    kept: Kept,
-    *,
-    model_id: str,
-    number: SemanticVersion,
-    parent_id: str | None,
-    version_id: str,
-) -> ModelVersion:
+def _request(plan: Plan, kept: Kept, new_id: Callable[[], str]) -> dict[str, Any]:
+    """Return all that `recording.REGISTER` needs, as plain data."""
     said = plan.metadata
-    if said.parent is not None:
-        parent_id = resolution.resolve(tx.connection, said.parent).id
     version = ModelVersion(
-        id=version_id,
-        model_id=model_id,
+        id=new_id(),
+        model_id=new_id(),
         name=plan.name,
-        version=str(number),
+        version="0.0.0",
         stage=Stage.DEVELOPMENT,
         framework=None if said.framework is None else flavors.Framework(str(said.framework)),
         framework_version=said.framework_version,
@@ -352,12 +230,31 @@ def _value(
         git_commit=said.git_commit,
         code_sha256=None if kept.code is None else kept.code.sha256,
         run_id=said.run_id,
-        parent_id=parent_id,
         custom_metadata=dict(said.custom_metadata),
-        created_at=tx.now,
-        created_by=tx.actor.name,
     )
-    return version if kept.info is None or kept.package is None else _with_package(version, kept.info, kept.package)
+    if kept.info is not None and kept.package is not None:
+        version = _with_package(version, kept.info, kept.package)
+    reference = kept.reference
+    return {
+        "name": plan.name,
+        "version": None if plan.version is None else str(plan.version),
+        "bump": str(plan.bump),
+        "parent": said.parent,
+        "task_type": said.task_type,
+        "values": rows.version_values(version),
+        "artifacts": {
+            role: None if artifact is None else [artifact.sha256, artifact.size_bytes]
+            for role, artifact in (("package", kept.package), ("code", kept.code))
+        },
+        "reference": None
+        if reference is None
+        else {
+            "sha256": reference.sha256,
+            "rows": reference.rows,
+            "columns": list(reference.columns),
+            "size_bytes": reference.size_bytes,
+        },
+    }
 
 
 def _with_package(version: ModelVersion, info: flavors.PackageInfo, artifact: Artifact) -> ModelVersion:
@@ -370,16 +267,3 @@ def _with_package(version: ModelVersion, info: flavors.PackageInfo, artifact: Ar
         sha256=artifact.sha256,
         size_bytes=artifact.size_bytes,
     )
-
-
-def _refer(tx: Transaction, version: ModelVersion, kept: Kept) -> None:
-    _refer_to(tx, version, {"package": kept.package, "code": kept.code})
-
-
-def _refer_to(tx: Transaction, version: ModelVersion, artifacts: dict[str, Artifact | None]) -> None:
-    table, owner = schema.artifact_references, f"version:{version.id}"
-    for role, artifact in artifacts.items():
-        if artifact is None:
-            continue
-        tx.execute(delete(table).where((table.c.owner == owner) & (table.c.role == role)))
-        tx.execute(insert(table).values(sha256=artifact.sha256, owner=owner, role=role, size_bytes=artifact.size_bytes))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from sqlalchemy import Connection, Row, select
 
@@ -16,7 +17,7 @@ from dwcp_jupyter.registry.values import Model, ModelVersion
 from dwcp_jupyter.registry.versioning import SemanticVersion
 from dwcp_jupyter.store import schema
 
-__all__ = ["VERSIONS", "check_metrics", "to_model", "to_version", "version_values"]
+__all__ = ["VERSIONS", "check_metrics", "from_values", "to_model", "to_version", "version_values"]
 
 _STAGE_ORDER = {
     stage: rank for rank, stage in enumerate((Stage.PRODUCTION, Stage.STAGING, Stage.DEVELOPMENT, Stage.ARCHIVED))
@@ -65,6 +66,11 @@ def to_version(row: Row[Any], aliases: tuple[str, ...] = ()) -> ModelVersion:
         created_at=_moment(row.created_at),
         created_by=row.created_by,
     )
+
+
+def from_values(values: Mapping[str, Any], *, name: str, task_type: str | None) -> ModelVersion:
+    """Return the value of a row of `schema.versions` as `version_values` makes it."""
+    return to_version(cast("Row[Any]", SimpleNamespace(**values, model_name=name, task_type=task_type)))
 
 
 def to_model(connection: Connection, row: Row[Any]) -> Model:

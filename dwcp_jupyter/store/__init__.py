@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dwcp_jupyter.store.artifacts import Artifact, ArtifactStore
+    from dwcp_jupyter.store.combining import Operation
     from dwcp_jupyter.store.frames import FrameRef, FrameStore
     from dwcp_jupyter.store.metadata import Metadata, Transaction
     from dwcp_jupyter.store.opening import Stores, as_stores, open  # noqa: A004
@@ -20,6 +21,7 @@ __all__ = [
     "FrameRef",
     "FrameStore",
     "Metadata",
+    "Operation",
     "Stores",
     "Transaction",
     "as_stores",
@@ -32,6 +34,7 @@ _HOME = {
     "FrameRef": "frames",
     "FrameStore": "frames",
     "Metadata": "metadata",
+    "Operation": "combining",
     "Stores": "opening",
     "Transaction": "metadata",
     "as_stores": "opening",

@@ -18,7 +18,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +28,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.pool import NullPool
 
 from dwcp_jupyter.exceptions import LeaseTimeoutError, WorkspaceError
+from dwcp_jupyter.store.combining import Spool
 from dwcp_jupyter.store.lease import Lease
 
 __all__ = ["Connections", "LeasedConnections", "PooledConnections"]
@@ -94,10 +95,15 @@ class LeasedConnections:
         Where the lease lies.
     timeout_s : float
         Longest wait for the lease, or for another thread, in seconds.
+    spool : Spool
+        Requests of others: while there are some, the file is not kept for long.
     """
 
-    def __init__(self, url: sa.URL, *, lock_path: Path, timeout_s: float, connect_args: dict[str, Any]) -> None:
+    def __init__(
+        self, url: sa.URL, *, lock_path: Path, timeout_s: float, spool: Spool, connect_args: dict[str, Any]
+    ) -> None:
         self._url = url
+        self.spool = spool
         self._connect_args = connect_args
         self._lock_path = lock_path
         self._timeout_s = timeout_s
@@ -127,7 +133,21 @@ class LeasedConnections:
             if os.getpid() == pid:
                 self._leave()
 
-    def _enter(self) -> None:
+    @contextmanager
+    def connection_unless(self, is_done: Callable[[float], bool]) -> Iterator[Connection | None]:
+        """Yield the connection, or None if `is_done` (see `Lease.acquire`) while another process has the lease."""
+        if not self._enter(until=is_done):
+            self._ended_at = time.monotonic()  # answered by another process, it is a call of a burst all the same
+            yield None
+            return
+        pid = os.getpid()
+        try:
+            yield self._connection
+        finally:
+            if os.getpid() == pid:
+                self._leave()
+
+    def _enter(self, *, until: Callable[[float], bool] | None = None) -> bool:
         if self._is_orphan:
             raise WorkspaceError(
                 f"Process {os.getpid()} was forked in the middle of a call to the metadata '{self._url.database}', "
@@ -138,12 +158,14 @@ class LeasedConnections:
         try:
             if self._depth == 0:
                 self._is_burst = time.monotonic() - self._ended_at < BURST_S
-                if self._connection is None:
-                    self._open()
+                if self._connection is None and not self._open(until):
+                    self._mutex.release()
+                    return False
             self._depth += 1
         except BaseException:
             self._mutex.release()
             raise
+        return True
 
     def _leave(self) -> None:
         try:
@@ -162,14 +184,17 @@ class LeasedConnections:
             self._close_later(now + (BURST_S if is_wanted else LINGER_S))
         self._ended_at = time.monotonic()  # after closing, which alone can take longer than the gap in a burst
 
-    def _open(self) -> None:
-        self._lease.acquire()
+    def _open(self, until: Callable[[float], bool] | None) -> bool:
+        if not self._lease.acquire(until=until):
+            return False
         try:
+            self.spool.sweep()
             self._connection = self._engine.connect()
         except BaseException:
             self._lease.release()
             raise
         self._acquired_at = time.monotonic()
+        return True
 
     def _give_back(self) -> None:
         if self._connection is not None:
@@ -183,16 +208,19 @@ class LeasedConnections:
         self._close_at = moment
         if self._janitor is None:
             self._janitor = threading.Thread(
-                target=_close_when_idle, args=(weakref.ref(self), LINGER_S), name="dwcp-lease-janitor", daemon=True
+                target=_close_when_idle, args=(weakref.ref(self), BURST_S), name="dwcp-lease-janitor", daemon=True
             )
             self._janitor.start()
 
     def _close_if_idle(self) -> float:
         """Close what lingered long enough; return the seconds until the next look, or 0 for nothing left to do."""
         with self._mutex:
-            left_s = self._close_at - time.monotonic()
+            now = time.monotonic()
+            left_s = self._close_at - now
+            if left_s > BURST_S and now - self._ended_at > BURST_S and not self.spool.is_empty():
+                left_s = 0.0  # the burst is over, and somebody's request would wait for nothing
             if self._connection is not None and left_s > 0:
-                return left_s
+                return min(left_s, BURST_S)
             self._janitor = None
             self._give_back()
             return 0.0

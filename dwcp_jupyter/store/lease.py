@@ -16,6 +16,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from dwcp_jupyter.exceptions import LeaseTimeoutError
@@ -24,6 +25,7 @@ __all__ = ["Lease"]
 
 _log = logging.getLogger(__name__)
 _PATIENCE_S = 1.0
+_LOOK_S = 0.01
 
 
 class Lease:
@@ -50,8 +52,13 @@ class Lease:
         """Whether this process holds it."""
         return self._descriptor is not None
 
-    def acquire(self) -> None:
-        """Wait for the lease and take it.
+    def acquire(self, *, until: Callable[[float], bool] | None = None) -> bool:
+        """Wait for the lease and take it; return False, without it, where `until` became true first.
+
+        Parameters
+        ----------
+        until : callable, optional
+            Asked while somebody else has the lease, with the seconds that it may wait for becoming true.
 
         Raises
         ------
@@ -60,14 +67,24 @@ class Lease:
         """
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            descriptor = self._wait(descriptor)
+            is_taken = _try(descriptor)
+            give_up_at = time.monotonic() + min(_PATIENCE_S, self._timeout_s)
+            while not is_taken and until is not None and time.monotonic() < give_up_at:
+                if until(_LOOK_S):
+                    os.close(descriptor)
+                    return False
+                is_taken = _try(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
+        if not is_taken:
+            waited = self._wait(descriptor, until)
+            if waited is None:
+                return False
+            descriptor = waited
         os.pwrite(descriptor, f"{os.getpid():<20}".encode(), 0)
         self._descriptor = descriptor
+        return True
 
     def release(self) -> None:
         """Give the lease back; nothing happens if it is not held."""
@@ -93,18 +110,23 @@ class Lease:
             os.close(descriptor)
         return False
 
-    def _wait(self, descriptor: int) -> int:
-        """Block in a thread, so that a time-out or an interrupt of the kernel ends the wait here."""
+    def _wait(self, descriptor: int, until: Callable[[float], bool] | None) -> int | None:
+        """Block in a thread, so that a time-out, an interrupt of the kernel or `until` ends the wait here."""
         wait = _Wait(descriptor, self._waiters_path)
-        began = time.monotonic()
+        began = told = time.monotonic()
         try:
-            while not wait.is_over(min(_PATIENCE_S, self._timeout_s)):
-                waited_s = time.monotonic() - began
-                if waited_s >= self._timeout_s:
-                    raise LeaseTimeoutError(path=str(self._path), holder_pid=self._holder(), waited_s=waited_s)
-                _log.warning(
-                    "Waiting for the metadata of '%s', in use by process %s.", self._path.parent, self._holder()
-                )
+            while not wait.is_over(0.0 if until is not None else min(_PATIENCE_S, self._timeout_s)):
+                if until is not None and until(_LOOK_S):
+                    wait.give_up()
+                    return None
+                now = time.monotonic()
+                if now - began >= self._timeout_s:
+                    raise LeaseTimeoutError(path=str(self._path), holder_pid=self._holder(), waited_s=now - began)
+                if now - told >= _PATIENCE_S:
+                    told = now
+                    _log.warning(
+                        "Waiting for the metadata of '%s', in use by process %s.", self._path.parent, self._holder()
+                    )
         except BaseException:
             wait.give_up()
             raise
@@ -115,6 +137,14 @@ class Lease:
             return int(self._path.read_text())
         except (OSError, ValueError):
             return None
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class _Wait:

@@ -7,10 +7,12 @@ same way in. A workspace that does not exist yet reads as empty and is created b
 
 from __future__ import annotations
 
+import copy
+import importlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from dwcp_jupyter import clock, config
 from dwcp_jupyter.events import Actor, ChainBreak, Event, local_actor
 from dwcp_jupyter.exceptions import LeaseTimeoutError, SettingError, WorkspaceError
 from dwcp_jupyter.store import event_log
+from dwcp_jupyter.store.combining import Operation, Request, Spool, Ticket
 from dwcp_jupyter.store.connections import Connections, LeasedConnections, PooledConnections
 from dwcp_jupyter.store.migrations import migrate
 
@@ -37,15 +40,29 @@ class Transaction:
         self.actor = actor
         self.now = now()
         self._pending: list[event_log.Pending] = []
+        self._changes = [0]
+
+    @property
+    def changes(self) -> int:
+        """How many statements and events there were so far."""
+        return self._changes[0]
+
+    def acting(self, actor: Actor) -> Transaction:
+        """Return the same transaction, in which `actor` acts."""
+        other = copy.copy(self)
+        other.actor = actor
+        return other
 
     def execute(self, statement: Executable, rows: Sequence[dict[str, Any]] | None = None) -> sa.CursorResult[Any]:
         """Return the result of one statement, for each of `rows` where they are given."""
+        self._changes[0] += 1
         if rows is not None:
             return self.connection.execute(statement, rows)
         return self.connection.execute(statement)
 
     def record(self, kind: str, subject: str, **payload: Any) -> None:
         """Append an event when the transaction commits."""
+        self._changes[0] += 1
         self._pending.append(event_log.Pending(kind=kind, subject=subject, actor=self.actor, payload=payload))
 
     def _append_events(self) -> int | None:
@@ -111,6 +128,64 @@ class Metadata:
                     self._local.transaction = None
             if seq is not None:
                 self._announce(seq)
+
+    def apply(self, operation: Operation, request: Mapping[str, Any], actor: Actor | None = None) -> dict[str, Any]:
+        """Return the result of `operation` on `request`, committed; by whichever process has the metadata open.
+
+        Parameters
+        ----------
+        request : mapping
+            Plain JSON; what identifies it, so that `Operation.find` can tell whether it was done, included.
+
+        Raises
+        ------
+        LeaseTimeoutError, WorkspaceError
+            As `transaction`; and what the operation raises.
+        """
+        actor = actor or local_actor()
+        if getattr(self._local, "transaction", None) is not None or self.dialect != "duckdb":
+            return self._alone(operation, request, actor)
+        self._create_workspace()
+        connections = self._open()
+        assert isinstance(connections, LeasedConnections)
+        ticket = connections.spool.ticket(operation, request, actor)
+        try:
+            with _readable(self.url, self._timeout_s), connections.connection_unless(ticket.wait) as opened:
+                if opened is not None:
+                    return self._as_holder(operation, request, actor, ticket, connections.spool)
+            result = ticket.answer()
+        finally:
+            ticket.close()
+        return self._alone(operation, request, actor) if result is None else result
+
+    def _alone(self, operation: Operation, request: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
+        with self.transaction(actor) as tx:
+            return operation.run(tx.acting(actor), request)
+
+    def _as_holder(
+        self, operation: Operation, request: Mapping[str, Any], actor: Actor, ticket: Ticket, spool: Spool
+    ) -> dict[str, Any]:
+        """Do the write, unless a former holder did, and those of others with it."""
+        if not ticket.take_back():  # claimed by a process that has given the file back since, or died
+            done = ticket.answer()
+            if done is None:
+                with self.read() as connection:
+                    done = operation.find(connection, request)
+            if done is not None:
+                return done
+        claimed = spool.claim()
+        results: list[dict[str, Any] | None] = [None] * len(claimed)
+        try:
+            with self.transaction(actor) as tx:
+                result = operation.run(tx, request)
+                found = [_try_for(other, tx) for other in claimed]
+            results = found
+        except _SpoiledError:
+            result = self._alone(operation, request, actor)
+        finally:
+            for other, answer in zip(claimed, results, strict=True):
+                other.answer(answer)
+        return result
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -204,6 +279,21 @@ class Metadata:
             os.close(descriptor)
 
 
+class _SpoiledError(Exception):
+    """Another's write failed after it had begun: the transaction that it shares cannot be committed."""
+
+
+def _try_for(other: Request, tx: Transaction) -> dict[str, Any] | None:
+    """Return the result of another process's request; None where it fails, which its owner will learn by itself."""
+    before = tx.changes
+    try:
+        return other.operation.run(tx.acting(other.actor), other.content)
+    except Exception as exc:
+        if tx.changes != before:
+            raise _SpoiledError from exc
+        return None
+
+
 @contextmanager
 def _transaction(connection: Connection) -> Iterator[None]:
     """Commit or roll back, but never in a forked child: the transaction is its parent's."""
@@ -291,10 +381,13 @@ def _duckdb(url: sa.URL, root: Path, timeout_s: float) -> Connections:
             f"DuckDB cannot keep a file below '{root}': it takes what follows '?' for an option. Rename that folder, "
             "or set DWCP_METADATA_URL=sqlite."
         )
+    for library in ("duckdb", "pandas"):  # DuckDB imports pandas with its first parameter: not under the lease
+        importlib.import_module(library)
     return LeasedConnections(
         url,
         lock_path=root / "metadata.lock",
         timeout_s=timeout_s,
+        spool=Spool(root / "run" / "spool"),
         connect_args={"config": {"threads": 1}},
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.schema import CreateTable
 
 from dwcp_jupyter import clock, events
@@ -56,6 +56,12 @@ def migrate(connection: Connection, *, now: clock.Clock) -> None:
 
 
 def _applied(connection: Connection) -> set[int]:
-    if not inspect(connection).has_table(schema.migrations.name):
+    """Return the numbers that the database knows; SQLAlchemy's inspector would cost DuckDB tens of milliseconds."""
+    is_there = text(_SQLITE if connection.dialect.name == "sqlite" else _STANDARD)
+    if not connection.execute(is_there, {"name": schema.migrations.name}).all():
         return set()
     return set(connection.execute(select(schema.migrations.c.number)).scalars())
+
+
+_SQLITE = "SELECT 1 FROM sqlite_master WHERE name = :name"
+_STANDARD = "SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = :name"

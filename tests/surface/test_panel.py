@@ -78,14 +78,13 @@ def test_a_model_unfolds_into_its_versions_by_keyboard(page: Page, filled: Jupyt
     open_lab(page, filled)
     row = page.get_by_role("button", name="iris")
     expect(row).to_have_attribute("aria-expanded", "false")
-    row.focus()
-    page.keyboard.press("Enter")
+    row.press("Enter")
     expect(row).to_have_attribute("aria-expanded", "true")
     versions = page.get_by_role("list", name="Versions of iris").get_by_role("listitem")
     expect(versions).to_have_count(2)
     expect(versions.first).to_contain_text("1.1.0")
     expect(versions.last).to_contain_text("staging")
-    page.keyboard.press("Space")
+    row.press("Space")
     expect(versions).to_have_count(0)
 
 
