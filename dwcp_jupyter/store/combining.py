@@ -20,10 +20,11 @@ import json
 import os
 import secrets
 import select
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from sqlalchemy import Connection
@@ -79,13 +80,20 @@ class Ticket:
         self._stem = f"{os.getpid()}-{secrets.token_hex(8)}"
         self._descriptor: int | None = None
         self._bell: int | None = None
+        self._is_refused = False
         self._pid = os.getpid()
 
     def wait(self, timeout_s: float) -> bool:
         """Return whether the answer is there, at once or within `timeout_s`; the first call leaves the request."""
-        if self._descriptor is None:
-            self._put()
-        select.select([cast("int", self._bell)], [], [], timeout_s)
+        if self._descriptor is None and not self._is_refused:
+            try:
+                self._put()
+            except OSError:  # a full disk, a file system without pipes: then only the lease itself helps
+                self._is_refused = True
+        if self._bell is None:
+            time.sleep(timeout_s)
+            return False
+        select.select([self._bell], [], [], timeout_s)
         return self._path("done").exists()
 
     def take_back(self) -> bool:
@@ -108,30 +116,32 @@ class Ticket:
 
     def close(self) -> None:
         """Remove what is left of the request."""
-        if self._descriptor is None or self._pid != os.getpid():
+        if self._pid != os.getpid():
             return
-        _remove(self._path("request"))
-        os.close(self._descriptor)
-        if self._bell is not None:
-            os.close(self._bell)
-        self._descriptor = self._bell = None
+        descriptors, self._descriptor, self._bell = (self._descriptor, self._bell), None, None
+        if descriptors != (None, None):
+            _remove(self._path("request"))
+        for descriptor in descriptors:
+            if descriptor is not None:
+                os.close(descriptor)
 
     def _put(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.mkfifo(self._path("bell"), 0o600)
-        self._bell = os.open(self._path("bell"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         unfinished = self._path("new")
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            with open(descriptor, "wb", closefd=False) as stream:
+            os.mkfifo(self._path("bell"), 0o600)
+            self._bell = os.open(
+                self._path("bell"), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
+            )  # for writing too: else no writer looks like an end
+            self._descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            with open(self._descriptor, "wb", closefd=False) as stream:
                 stream.write(json.dumps(self._content).encode())
             unfinished.rename(self._path("request"))
         except BaseException:
             unfinished.unlink(missing_ok=True)
-            os.close(descriptor)
+            self.close()
             raise
-        self._descriptor = descriptor
 
     def _path(self, kind: str) -> Path:
         return self._folder / f"{self._stem}.{kind}"

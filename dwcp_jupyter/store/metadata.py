@@ -289,7 +289,7 @@ def _try_for(other: Request, tx: Transaction) -> dict[str, Any] | None:
     try:
         return other.operation.run(tx.acting(other.actor), other.content)
     except Exception as exc:
-        if tx.changes != before:
+        if tx.changes != before or isinstance(exc, DBAPIError):  # after an error DuckDB takes nothing more
             raise _SpoiledError from exc
         return None
 

@@ -41,11 +41,12 @@ def other(stores):
     """Return a function that starts another process which registers a version of 'm', and waits."""
     started = []
 
-    def start(version=""):
+    def start(version="", *, is_waiting=True):
         command = [sys.executable, "-c", OTHER, str(stores.root), version]
         started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         folder = stores.root / "run" / "spool"
-        eventually(lambda: list(folder.glob(f"{started[-1].pid}-*.request")))
+        if is_waiting:
+            eventually(lambda: list(folder.glob(f"{started[-1].pid}-*.request")))
         return started[-1]
 
     yield start
@@ -121,6 +122,16 @@ def test_who_was_served_by_a_process_that_died_after_the_commit_finds_its_write(
         (request,) = spool.claim()
         with stores.metadata.transaction() as tx:
             request.operation.run(tx.acting(request.actor), request.content)
+    assert process.communicate(timeout=30)[0] == "m@1.0.1 other\n"
+    assert versions(stores) == ["1.0.0", "1.0.1"]
+
+
+def test_who_can_leave_no_request_waits_for_its_turn(stores, other):
+    (stores.root / "run" / "spool").write_text("in the way")
+    with holding(stores):
+        process = other(is_waiting=False)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3)  # it has started, and waits
     assert process.communicate(timeout=30)[0] == "m@1.0.1 other\n"
     assert versions(stores) == ["1.0.0", "1.0.1"]
 
