@@ -1,61 +1,39 @@
-"""The last step of a registration, as an operation on plain data: any process of the workspace can do it for another.
+"""The last step of registrations, as an operation on plain data: any process of the workspace can do it for others.
 
-It decides the version's number: eight processes that ask for the next one get eight different ones.
+It decides the versions' numbers: eight processes that ask for the next one get eight different ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, func, select
 
 from dwcp_jupyter import clock
-from dwcp_jupyter.exceptions import VersionExistsError
+from dwcp_jupyter.exceptions import DwcpError, VersionExistsError
 from dwcp_jupyter.flavors import Signature
-from dwcp_jupyter.registry import resolution, rows
+from dwcp_jupyter.registry import resolution
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.registry.versioning import Bump, SemanticVersion, bump_for
-from dwcp_jupyter.store import Artifact, FrameRef, Operation, Transaction, schema
+from dwcp_jupyter.store import Artifact, FrameRef, Operation, Transaction, Write, schema
 
 __all__ = ["REGISTER", "refer", "set_reference_data"]
 
 
-def _register(tx: Transaction, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a version with its event; raises before it writes anything."""
-    name, wanted, given = request["name"], request["version"], request["values"]
-    standing = _standing(tx.connection, name, wanted)
-    _refuse_existing(tx.connection, name, wanted, standing)
-    parent = request["parent"]
-    parent_id = standing.version_id if parent is None else resolution.resolve(tx.connection, parent).id
-    number = (
-        _next(standing, Bump(request["bump"]), given["signature"]) if wanted is None else SemanticVersion.parse(wanted)
-    )
-    now = clock.to_text(tx.now)
-    values = {
-        **given,
-        "model_id": standing.model_id or _create_model(tx, request, given["model_id"]),
-        "version": str(number),
-        "sort_key": number.sort_key,
-        "parent_id": parent_id,
-        "created_at": now,
-        "created_by": tx.actor.name,
-        "sealed_at": None if given["sha256"] is None else now,
-    }
-    tx.execute(_INSERT_VERSION, [values])
-    tx.record("version.registered", f"model:{name}@{number}", name=name, **values)
-    artifacts = {
-        role: Artifact(sha256=kept[0], size_bytes=kept[1]) for role, kept in request["artifacts"].items() if kept
-    }
-    reference = request["reference"]
-    if artifacts or reference is not None:
-        version = rows.from_values(values, name=name, task_type=request["task_type"])
-        refer(tx, version, artifacts)
-        if reference is not None:
-            frame = FrameRef(**{**reference, "columns": tuple(reference["columns"])})
-            set_reference_data(tx, version, frame, sensitivity=0.05, source="training")
-    return {"values": values}
+def _register(tx: Transaction, writes: Sequence[Write]) -> list[dict[str, Any] | Exception]:
+    """Write versions with their events."""
+    batch = _Batch(tx, _look_up(tx.connection, [write.request for write in writes]))
+    results: list[dict[str, Any] | Exception] = []
+    for write in writes:
+        try:
+            results.append({"values": batch.add(write)})
+        except (DwcpError, ValueError) as exc:
+            results.append(exc)
+    batch.insert()
+    return results
 
 
 def _find(connection: Connection, request: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -75,100 +53,191 @@ def set_reference_data(
         raise ValueError(
             f"sensitivity={sensitivity} is no level of significance. Give one between 0 and 1, such as 0.05."
         )
-    values = {
+    row = _reference_row(version.id, kept, sensitivity=sensitivity, source=source, now=clock.to_text(tx.now))
+    table = schema.reference_data
+    tx.execute(delete(table).where(table.c.version_id == version.id))
+    tx.insert(table, [row])
+    refer(tx, version, {"reference": kept.artifact})
+    tx.record("reference.set", f"model:{version.reference}", **row)
+
+
+def refer(tx: Transaction, version: ModelVersion, artifacts: Mapping[str, Artifact | None]) -> None:
+    """Write which artifacts a version needs, in place of earlier ones of the same role."""
+    table, owner = schema.artifact_references, f"version:{version.id}"
+    kept = {role: artifact for role, artifact in artifacts.items() if artifact is not None}
+    for role in kept:
+        tx.execute(delete(table).where((table.c.owner == owner) & (table.c.role == role)))
+    tx.insert(table, _artifact_rows(version.id, kept))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Standing:
+    """What a registration finds of a model: its highest version, and those that have a wanted number."""
+
+    model_id: str | None = None
+    highest: Mapping[str, Any] | None = None
+    taken: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def add(self, version: Mapping[str, Any]) -> None:
+        """Let a version be there."""
+        self.taken[version["version"]] = version
+        if self.highest is None or version["sort_key"] > self.highest["sort_key"]:
+            self.highest = version
+
+    def next(self, bump: Bump, signature: str | None) -> SemanticVersion:
+        """Return the number after the highest."""
+        if self.highest is None:
+            return SemanticVersion(major=1, minor=0, patch=0)
+        if bump is Bump.AUTO:
+            bump = bump_for(_signature(self.highest["signature"]), _signature(signature))
+        return SemanticVersion.parse(self.highest["version"]).next(bump)
+
+
+class _Batch:
+    """Rows to be inserted together; each `add` sees those before it."""
+
+    def __init__(self, tx: Transaction, standings: dict[str, _Standing]) -> None:
+        self._tx = tx
+        self._now = clock.to_text(tx.now)
+        self._standings = standings
+        self._rows: dict[Table, list[Mapping[str, Any]]] = defaultdict(list)
+
+    def add(self, write: Write) -> dict[str, Any]:
+        """Return the row of a version, to be inserted with all that belongs to it; raises before it notes anything."""
+        request, tx = write.request, self._tx.acting(write.actor)
+        name, given = request["name"], request["values"]
+        standing = self._standings.setdefault(name, _Standing())
+        number = _number(request, standing)
+        parent_id = _parent(tx.connection, request, standing)
+        reference = _frame(request["reference"])
+        values = {
+            **given,
+            "model_id": standing.model_id or self._add_model(tx, request),
+            "version": str(number),
+            "sort_key": number.sort_key,
+            "parent_id": parent_id,
+            "created_at": self._now,
+            "created_by": tx.actor.name,
+            "sealed_at": None if given["sha256"] is None else self._now,
+        }
+        standing.add(values)
+        self._rows[schema.versions].append(values)
+        tx.record("version.registered", f"model:{name}@{number}", name=name, **values)
+        kept = {role: Artifact(**artifact) for role, artifact in request["artifacts"].items()}
+        if reference is not None:
+            row = _reference_row(values["id"], reference, sensitivity=0.05, source="training", now=self._now)
+            self._rows[schema.reference_data].append(row)
+            tx.record("reference.set", f"model:{name}@{number}", **row)
+            kept["reference"] = reference.artifact
+        self._rows[schema.artifact_references] += _artifact_rows(values["id"], kept)
+        return values
+
+    def insert(self) -> None:
+        """Write the rows."""
+        for table, rows_of_table in self._rows.items():
+            self._tx.insert(table, rows_of_table)
+
+    def _add_model(self, tx: Transaction, request: Mapping[str, Any]) -> str:
+        values = {
+            "id": request["values"]["model_id"],
+            "name": request["name"],
+            "description": request["values"]["description"],
+            "task_type": request["task_type"],
+            "tags": request["values"]["tags"],
+            "custom_metadata": schema.dump({}),
+            "created_at": self._now,
+            "updated_at": self._now,
+        }
+        self._rows[schema.models].append(values)
+        tx.record("model.created", f"model:{request['name']}", **values)
+        model_id = self._standings[request["name"]].model_id = str(values["id"])
+        return model_id
+
+
+def _number(request: Mapping[str, Any], standing: _Standing) -> SemanticVersion:
+    wanted = request["version"]
+    if wanted is None:
+        return standing.next(Bump(request["bump"]), request["values"]["signature"])
+    if (existing := standing.taken.get(wanted)) is not None:
+        raise VersionExistsError(
+            f"'{request['name']}@{wanted}' exists already, registered by {existing['created_by']} on "
+            f"{existing['created_at'][:16]} UTC; versions do not change. "
+            f"Register {standing.next(Bump.PATCH, None)} instead, or leave the version out."
+        )
+    return SemanticVersion.parse(wanted)
+
+
+def _parent(connection: Connection, request: Mapping[str, Any], standing: _Standing) -> str | None:
+    if request["parent"] is not None:
+        return resolution.resolve(connection, request["parent"]).id
+    return None if standing.highest is None else str(standing.highest["id"])
+
+
+_MODELS, _VERSIONS = schema.models.c, schema.versions.c
+_NAMES: BindParameter[Any] = bindparam("names", expanding=True)
+_WANTED: BindParameter[Any] = bindparam("wanted", expanding=True)
+_HIGHEST = (
+    select(_VERSIONS.model_id, func.max(_VERSIONS.sort_key).label("sort_key"))
+    .where(_VERSIONS.model_id.in_(select(_MODELS.id).where(_MODELS.name.in_(_NAMES))))
+    .group_by(_VERSIONS.model_id)
+    .subquery()
+)
+_STANDINGS = (
+    select(
+        _MODELS.name.label("model_name"),
+        _MODELS.id.label("known_model_id"),
+        _VERSIONS.id,
+        _VERSIONS.version,
+        _VERSIONS.sort_key,
+        _VERSIONS.signature,
+        _VERSIONS.created_at,
+        _VERSIONS.created_by,
+    )
+    .select_from(
+        schema.models.outerjoin(_HIGHEST, _HIGHEST.c.model_id == _MODELS.id).outerjoin(
+            schema.versions,
+            (_VERSIONS.model_id == _MODELS.id)
+            & ((_VERSIONS.sort_key == _HIGHEST.c.sort_key) | _VERSIONS.version.in_(_WANTED)),
+        )
+    )
+    .where(_MODELS.name.in_(_NAMES))
+)
+"""One statement for all that registrations ask: each costs DuckDB milliseconds, while every other process waits."""
+
+
+def _look_up(connection: Connection, requests: Sequence[Mapping[str, Any]]) -> dict[str, _Standing]:
+    """Return by name what there is of the models of `requests`."""
+    names = sorted({request["name"] for request in requests})
+    wanted = sorted({request["version"] for request in requests} - {None})
+    standings: dict[str, _Standing] = {}
+    for row in connection.execute(_STANDINGS, {"names": names, "wanted": wanted}):
+        standing = standings.setdefault(row.model_name, _Standing(model_id=row.known_model_id))
+        if row.id is not None:
+            standing.add(dict(row._mapping))
+    return standings
+
+
+def _frame(record: Mapping[str, Any] | None) -> FrameRef | None:
+    return None if record is None else FrameRef(**{**record, "columns": tuple(record["columns"])})
+
+
+def _reference_row(version_id: str, kept: FrameRef, *, sensitivity: float, source: str, now: str) -> dict[str, Any]:
+    return {
+        "version_id": version_id,
         "sha256": kept.sha256,
         "rows": kept.rows,
         "columns": schema.dump(list(kept.columns)),
         "sensitivity": repr(float(sensitivity)),
         "source": source,
-        "created_at": clock.to_text(tx.now),
-    }
-    table = schema.reference_data
-    tx.execute(delete(table).where(table.c.version_id == version.id))
-    tx.execute(insert(table).values(version_id=version.id, **values))
-    refer(tx, version, {"reference": Artifact(sha256=kept.sha256, size_bytes=kept.size_bytes)})
-    tx.record("reference.set", f"model:{version.reference}", version_id=version.id, **values)
-
-
-def refer(tx: Transaction, version: ModelVersion, artifacts: Mapping[str, Artifact | None]) -> None:
-    """Write which artifacts a version needs."""
-    table, owner = schema.artifact_references, f"version:{version.id}"
-    for role, artifact in artifacts.items():
-        if artifact is None:
-            continue
-        tx.execute(delete(table).where((table.c.owner == owner) & (table.c.role == role)))
-        tx.execute(insert(table).values(sha256=artifact.sha256, owner=owner, role=role, size_bytes=artifact.size_bytes))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Standing:
-    """What a registration finds: the model, and of its versions the wanted one if it is there, else the highest."""
-
-    model_id: str | None = None
-    version_id: str | None = None
-    version: str | None = None
-    signature: str | None = None
-    created_at: str | None = None
-    created_by: str | None = None
-
-
-_STANDING = (
-    select(
-        schema.models.c.id.label("model_id"),
-        schema.versions.c.id.label("version_id"),
-        schema.versions.c.version,
-        schema.versions.c.signature,
-        schema.versions.c.created_at,
-        schema.versions.c.created_by,
-    )
-    .select_from(schema.models.outerjoin(schema.versions, schema.versions.c.model_id == schema.models.c.id))
-    .where(schema.models.c.name == bindparam("name"))
-    .order_by((schema.versions.c.version == bindparam("version")).desc(), schema.versions.c.sort_key.desc())
-    .limit(1)
-)
-"""One statement for all a registration asks: each costs DuckDB a millisecond while every other process waits."""
-_INSERT_VERSION = insert(schema.versions)
-
-
-def _standing(connection: Connection, name: str, version: str | None) -> _Standing:
-    row = connection.execute(_STANDING, {"name": name, "version": version or ""}).first()
-    return _Standing() if row is None else _Standing(**row._mapping)
-
-
-def _refuse_existing(connection: Connection, name: str, wanted: str | None, standing: _Standing) -> None:
-    if wanted is None or standing.version != wanted:
-        return
-    free = _next(_standing(connection, name, None), Bump.PATCH, None)
-    created_at = str(standing.created_at)[:16]
-    raise VersionExistsError(
-        f"'{name}@{wanted}' exists already, registered by {standing.created_by} on {created_at} UTC; "
-        f"versions do not change. Register {free} instead, or leave the version out."
-    )
-
-
-def _create_model(tx: Transaction, request: Mapping[str, Any], model_id: str) -> str:
-    now = clock.to_text(tx.now)
-    values = {
-        "id": model_id,
-        "name": request["name"],
-        "description": request["values"]["description"],
-        "task_type": request["task_type"],
-        "tags": request["values"]["tags"],
-        "custom_metadata": schema.dump({}),
         "created_at": now,
-        "updated_at": now,
     }
-    tx.execute(insert(schema.models).values(**values))
-    tx.record("model.created", f"model:{request['name']}", **values)
-    return model_id
 
 
-def _next(standing: _Standing, bump: Bump, signature: str | None) -> SemanticVersion:
-    if standing.version is None:
-        return SemanticVersion(major=1, minor=0, patch=0)
-    if bump is Bump.AUTO:
-        bump = bump_for(_signature(standing.signature), _signature(signature))
-    return SemanticVersion.parse(standing.version).next(bump)
+def _artifact_rows(version_id: str, artifacts: Mapping[str, Artifact]) -> list[dict[str, Any]]:
+    return [
+        {"sha256": artifact.sha256, "owner": f"version:{version_id}", "role": role, "size_bytes": artifact.size_bytes}
+        for role, artifact in artifacts.items()
+    ]
 
 
 def _signature(text: str | None) -> Signature | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +234,6 @@ def _request(plan: Plan, kept: Kept, new_id: Callable[[], str]) -> dict[str, Any
     )
     if kept.info is not None and kept.package is not None:
         version = _with_package(version, kept.info, kept.package)
-    reference = kept.reference
     return {
         "name": plan.name,
         "version": None if plan.version is None else str(plan.version),
@@ -243,17 +242,11 @@ def _request(plan: Plan, kept: Kept, new_id: Callable[[], str]) -> dict[str, Any
         "task_type": said.task_type,
         "values": rows.version_values(version),
         "artifacts": {
-            role: None if artifact is None else [artifact.sha256, artifact.size_bytes]
+            role: asdict(artifact)
             for role, artifact in (("package", kept.package), ("code", kept.code))
+            if artifact is not None
         },
-        "reference": None
-        if reference is None
-        else {
-            "sha256": reference.sha256,
-            "rows": reference.rows,
-            "columns": list(reference.columns),
-            "size_bytes": reference.size_bytes,
-        },
+        "reference": None if kept.reference is None else asdict(kept.reference),
     }
 
 

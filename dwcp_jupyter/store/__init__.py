@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dwcp_jupyter.store.artifacts import Artifact, ArtifactStore
-    from dwcp_jupyter.store.combining import Operation
+    from dwcp_jupyter.store.combining import Operation, Write
     from dwcp_jupyter.store.frames import FrameRef, FrameStore
     from dwcp_jupyter.store.metadata import Metadata, Transaction
     from dwcp_jupyter.store.opening import Stores, as_stores, open  # noqa: A004
@@ -24,6 +24,7 @@ __all__ = [
     "Operation",
     "Stores",
     "Transaction",
+    "Write",
     "as_stores",
     "open",
 ]
@@ -37,6 +38,7 @@ _HOME = {
     "Operation": "combining",
     "Stores": "opening",
     "Transaction": "metadata",
+    "Write": "combining",
     "as_stores": "opening",
     "open": "opening",
 }

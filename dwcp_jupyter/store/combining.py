@@ -3,7 +3,8 @@
 DuckDB opens its file for one process at a time, and handing it over costs a checkpoint and an opening: sixty
 milliseconds, six times a registration. So a process that finds the file in use leaves its write as a request, and
 whoever has the file open does it along with its own, in one transaction, one flush to the disk. What can be done so is
-an `Operation`: a function of plain data that every process of this release knows by its name.
+an `Operation`: a function of plain data that every process of this release knows by its name, and that takes many
+writes at once, since ten rows cost DuckDB as much as one.
 
 A request is a file in ``run/spool``, locked by who wrote it for as long as that process lives. The process with the
 lease claims it (rename), does it, commits, leaves the answer and rings: a byte into a named pipe, so that who waits
@@ -21,7 +22,7 @@ import os
 import secrets
 import select
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,28 +36,45 @@ from dwcp_jupyter.events import Actor, Assurance
 if TYPE_CHECKING:
     from dwcp_jupyter.store.metadata import Transaction
 
-__all__ = ["Operation", "Request", "Spool", "Ticket"]
+__all__ = ["Operation", "Request", "Spool", "Ticket", "Write"]
 
 _AT_ONCE = 32
 """Requests of others in one transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """What one process wants done.
+
+    Attributes
+    ----------
+    request : mapping
+        Plain JSON; with what identifies it, so that `Operation.find` can tell whether it was done.
+    actor : Actor
+        Who wants it.
+    """
+
+    request: Mapping[str, Any]
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A write that any process can do for any other.
+    """A kind of writes that any process can do for any other.
 
     Attributes
     ----------
     name : str
         Where it lies: ``package.module:ATTRIBUTE``, within this package.
     run : callable
-        Does it in a transaction and returns plain data. It must raise before its first write, or not at all.
+        Does writes in a transaction, as if one after the other; returns for each plain data, or the error for which
+        nothing of it was written. What it raises fails all of them.
     find : callable
-        Returns what `run` returned, if the request was done already; else None.
+        Returns what `run` returned for a request, if it was done already; else None.
     """
 
     name: str
-    run: Callable[[Transaction, Mapping[str, Any]], dict[str, Any]]
+    run: Callable[[Transaction, Sequence[Write]], Sequence[dict[str, Any] | Exception]]
     find: Callable[[Connection, Mapping[str, Any]], dict[str, Any] | None]
 
     @classmethod
@@ -153,8 +171,8 @@ class Request:
     def __init__(self, path: Path, operation: Operation, content: Mapping[str, Any]) -> None:
         self._path = path
         self.operation = operation
-        self.content: Mapping[str, Any] = content["request"]
-        self.actor = Actor(name=content["actor"], assurance=Assurance(content["assurance"]))
+        actor = Actor(name=content["actor"], assurance=Assurance(content["assurance"]))
+        self.write = Write(request=content["request"], actor=actor)
 
     def answer(self, result: Mapping[str, Any] | None) -> None:
         """Leave the result, after the commit; None leaves the write to its owner."""
@@ -181,14 +199,14 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def ticket(self, operation: Operation, request: Mapping[str, Any], actor: Actor) -> Ticket:
-        """Return what to wait with for `operation` on `request`."""
+    def ticket(self, operation: Operation, write: Write) -> Ticket:
+        """Return what to wait with until `operation` has done `write`."""
         content = {
             "release": __version__,
             "operation": operation.name,
-            "actor": actor.name,
-            "assurance": str(actor.assurance),
-            "request": request,
+            "actor": write.actor.name,
+            "assurance": str(write.actor.assurance),
+            "request": write.request,
         }
         return Ticket(self._folder, content)
 

@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from dwcp_jupyter import clock, events, hashing
 from dwcp_jupyter.store import schema
+from dwcp_jupyter.store.inserting import insert_rows
 
 __all__ = ["Pending", "append", "find_break", "lock_head", "read", "read_head"]
 
 
 _HEAD = select(schema.head.c.seq, schema.head.c.hash).where(schema.head.c.id == 1)
-_INSERT_EVENT = insert(schema.events)
-_COLUMNS = [column.name for column in schema.events.columns]
-_INSERT_EVENTS = f"INSERT INTO events ({', '.join(_COLUMNS)}) SELECT {', '.join('unnest(?)' for _ in _COLUMNS)}"
 _MOVE_HEAD = (
     update(schema.head).where(schema.head.c.id == 1).values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
 )
@@ -71,10 +69,7 @@ def append(connection: Connection, pending: Sequence[Pending], *, time: datetime
                 "hash": previous,
             }
         )
-    if connection.dialect.name == "duckdb" and len(rows) > 1:  # which runs a statement for each row else
-        connection.exec_driver_sql(_INSERT_EVENTS, tuple([row[name] for row in rows] for name in _COLUMNS))
-    else:
-        connection.execute(_INSERT_EVENT, rows)
+    insert_rows(connection, schema.events, rows)
     connection.execute(_MOVE_HEAD, {"new_seq": seq, "new_hash": previous})
     return seq
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dwcp_jupyter.store.artifacts import ArtifactStore
+from dwcp_jupyter.store.artifacts import Artifact, ArtifactStore
 
 __all__ = ["FrameRef", "FrameStore"]
 
@@ -26,6 +26,11 @@ class FrameRef:
     rows: int
     columns: tuple[str, ...]
     size_bytes: int
+
+    @property
+    def artifact(self) -> Artifact:
+        """Its bytes."""
+        return Artifact(sha256=self.sha256, size_bytes=self.size_bytes)
 
 
 class FrameStore:

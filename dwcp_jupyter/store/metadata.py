@@ -25,8 +25,9 @@ from dwcp_jupyter import clock, config
 from dwcp_jupyter.events import Actor, ChainBreak, Event, local_actor
 from dwcp_jupyter.exceptions import LeaseTimeoutError, SettingError, WorkspaceError
 from dwcp_jupyter.store import event_log
-from dwcp_jupyter.store.combining import Operation, Request, Spool, Ticket
+from dwcp_jupyter.store.combining import Operation, Spool, Ticket, Write
 from dwcp_jupyter.store.connections import Connections, LeasedConnections, PooledConnections
+from dwcp_jupyter.store.inserting import insert_rows
 from dwcp_jupyter.store.migrations import migrate
 
 __all__ = ["Metadata", "Transaction"]
@@ -40,12 +41,6 @@ class Transaction:
         self.actor = actor
         self.now = now()
         self._pending: list[event_log.Pending] = []
-        self._changes = [0]
-
-    @property
-    def changes(self) -> int:
-        """How many statements and events there were so far."""
-        return self._changes[0]
 
     def acting(self, actor: Actor) -> Transaction:
         """Return the same transaction, in which `actor` acts."""
@@ -53,16 +48,16 @@ class Transaction:
         other.actor = actor
         return other
 
-    def execute(self, statement: Executable, rows: Sequence[dict[str, Any]] | None = None) -> sa.CursorResult[Any]:
-        """Return the result of one statement, for each of `rows` where they are given."""
-        self._changes[0] += 1
-        if rows is not None:
-            return self.connection.execute(statement, rows)
+    def execute(self, statement: Executable) -> sa.CursorResult[Any]:
+        """Return the result of one statement."""
         return self.connection.execute(statement)
+
+    def insert(self, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows, each with a value for every column."""
+        insert_rows(self.connection, table, rows)
 
     def record(self, kind: str, subject: str, **payload: Any) -> None:
         """Append an event when the transaction commits."""
-        self._changes[0] += 1
         self._pending.append(event_log.Pending(kind=kind, subject=subject, actor=self.actor, payload=payload))
 
     def _append_events(self) -> int | None:
@@ -135,57 +130,62 @@ class Metadata:
         Parameters
         ----------
         request : mapping
-            Plain JSON; what identifies it, so that `Operation.find` can tell whether it was done, included.
+            See `Write.request`.
 
         Raises
         ------
         LeaseTimeoutError, WorkspaceError
-            As `transaction`; and what the operation raises.
+            As `transaction`; and the error with which the operation refuses the request.
         """
-        actor = actor or local_actor()
+        write = Write(request=request, actor=actor or local_actor())
         if getattr(self._local, "transaction", None) is not None or self.dialect != "duckdb":
-            return self._alone(operation, request, actor)
+            return self._alone(operation, write)
         self._create_workspace()
         connections = self._open()
         assert isinstance(connections, LeasedConnections)
-        ticket = connections.spool.ticket(operation, request, actor)
+        ticket = connections.spool.ticket(operation, write)
         try:
             with _readable(self.url, self._timeout_s), connections.connection_unless(ticket.wait) as opened:
                 if opened is not None:
-                    return self._as_holder(operation, request, actor, ticket, connections.spool)
+                    return self._as_holder(operation, write, ticket, connections.spool)
             result = ticket.answer()
         finally:
             ticket.close()
-        return self._alone(operation, request, actor) if result is None else result
+        return self._alone(operation, write) if result is None else result
 
-    def _alone(self, operation: Operation, request: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
-        with self.transaction(actor) as tx:
-            return operation.run(tx.acting(actor), request)
+    def _alone(self, operation: Operation, write: Write) -> dict[str, Any]:
+        with self.transaction(write.actor) as tx:
+            (result,) = operation.run(tx, [write])
+            if isinstance(result, Exception):
+                raise result
+        return result
 
-    def _as_holder(
-        self, operation: Operation, request: Mapping[str, Any], actor: Actor, ticket: Ticket, spool: Spool
-    ) -> dict[str, Any]:
+    def _as_holder(self, operation: Operation, write: Write, ticket: Ticket, spool: Spool) -> dict[str, Any]:
         """Do the write, unless a former holder did, and those of others with it."""
         if not ticket.take_back():  # claimed by a process that has given the file back since, or died
             done = ticket.answer()
             if done is None:
                 with self.read() as connection:
-                    done = operation.find(connection, request)
+                    done = operation.find(connection, write.request)
             if done is not None:
                 return done
         claimed = spool.claim()
-        results: list[dict[str, Any] | None] = [None] * len(claimed)
+        results: Sequence[dict[str, Any] | Exception | None] = [None] * len(claimed)
+        own: dict[str, Any] | Exception | None = None
         try:
-            with self.transaction(actor) as tx:
-                result = operation.run(tx, request)
-                found = [_try_for(other, tx) for other in claimed]
-            results = found
+            with self.transaction(write.actor) as tx:
+                found = _run(tx, [(operation, write), *((other.operation, other.write) for other in claimed)])
+            own, results = found[0], found[1:]
         except _SpoiledError:
-            result = self._alone(operation, request, actor)
+            pass
         finally:
-            for other, answer in zip(claimed, results, strict=True):
-                other.answer(answer)
-        return result
+            for other, result in zip(claimed, results, strict=True):
+                other.answer(result if isinstance(result, dict) else None)  # its owner learns by itself why not
+        if own is None:
+            return self._alone(operation, write)
+        if isinstance(own, Exception):
+            raise own
+        return own
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -280,18 +280,21 @@ class Metadata:
 
 
 class _SpoiledError(Exception):
-    """Another's write failed after it had begun: the transaction that it shares cannot be committed."""
+    """A write failed in the middle, and others share its transaction."""
 
 
-def _try_for(other: Request, tx: Transaction) -> dict[str, Any] | None:
-    """Return the result of another process's request; None where it fails, which its owner will learn by itself."""
-    before = tx.changes
+def _run(tx: Transaction, wanted: Sequence[tuple[Operation, Write]]) -> list[dict[str, Any] | Exception]:
+    """Return the results of writes of several operations, in the order in which they are given."""
+    results: dict[int, dict[str, Any] | Exception] = {}
     try:
-        return other.operation.run(tx.acting(other.actor), other.content)
+        for operation in dict.fromkeys(operation for operation, _ in wanted):
+            places = [place for place, (other, _) in enumerate(wanted) if other == operation]
+            results |= zip(places, operation.run(tx, [wanted[place][1] for place in places]), strict=True)
     except Exception as exc:
-        if tx.changes != before or isinstance(exc, DBAPIError):  # after an error DuckDB takes nothing more
-            raise _SpoiledError from exc
-        return None
+        if len(wanted) == 1:
+            raise
+        raise _SpoiledError from exc
+    return [results[place] for place in range(len(wanted))]
 
 
 @contextmanager

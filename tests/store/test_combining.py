@@ -16,7 +16,7 @@ from dwcp_jupyter import store
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.registry import ModelMetadata, ModelRegistry
 from dwcp_jupyter.registry.recording import REGISTER
-from dwcp_jupyter.store.combining import Operation, Request, Spool
+from dwcp_jupyter.store.combining import Operation, Request, Spool, Write
 
 OTHER = """
 import sys
@@ -121,7 +121,7 @@ def test_who_was_served_by_a_process_that_died_after_the_commit_finds_its_write(
         process = other()
         (request,) = spool.claim()
         with stores.metadata.transaction() as tx:
-            request.operation.run(tx.acting(request.actor), request.content)
+            request.operation.run(tx, [request.write])
     assert process.communicate(timeout=30)[0] == "m@1.0.1 other\n"
     assert versions(stores) == ["1.0.0", "1.0.1"]
 
@@ -156,7 +156,7 @@ def test_a_write_that_breaks_off_in_the_middle_takes_no_other_with_it(stores, tm
 
 def test_what_another_release_left_is_left_to_its_owner(tmp_path):
     spool = Spool(tmp_path)
-    ticket = spool.ticket(REGISTER, {}, Actor(name="me"))
+    ticket = spool.ticket(REGISTER, Write(request={}, actor=Actor(name="me")))
     ticket._content["release"] = "99.0.0"
     assert ticket.wait(0) is False
     assert spool.claim() == []
