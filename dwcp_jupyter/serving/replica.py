@@ -73,7 +73,7 @@ def main() -> None:
 
     channel.listen(on_drain=drain)
     try:
-        loaded, example = _load(task)
+        loaded, example = _load(task, channel.scratch_dir())
         replica = _Replica(task, loaded, channel)
         if example is not None:
             replica.warm(example)
@@ -87,8 +87,8 @@ def main() -> None:
     replica.serve()
 
 
-def _load(task: ReplicaTask) -> tuple[flavors.LoadedModel, Any]:
-    with tempfile.TemporaryDirectory(prefix="dwcp-replica-") as folder:
+def _load(task: ReplicaTask, scratch: Path) -> tuple[flavors.LoadedModel, Any]:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         directory = Path(folder) / "package"
         ArtifactStore(task.artifacts).fetch_tree(task.sha256, directory)
         return flavors.load_model(directory, trust=task.trust), flavors.read_example(directory)

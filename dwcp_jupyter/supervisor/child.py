@@ -57,12 +57,25 @@ class Channel:
         self.key = environ["DWCP_PROCESS_KEY"]
         self.index = int(environ["DWCP_PROCESS_INDEX"])
         self.runtime_dir = Path(environ["DWCP_RUNTIME_DIR"])
+        self._scratch_dir = Path(environ["DWCP_SCRATCH_DIR"])
         self.socket_path = environ.get("DWCP_SOCKET", "")
         self.listen_fd = int(environ["DWCP_LISTEN_FD"]) if environ.get("DWCP_LISTEN_FD") else None
         self._state_file = Path(environ["DWCP_STATE_FILE"])
         self._connection = connection
         self._sending = threading.Lock()
         self._beaten_at = float("-inf")
+
+    def scratch_dir(self) -> Path:
+        """Return a folder for files of a moment; the supervisor removes it when this process has ended.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the workspace is gone.
+        """
+        for folder in (self._scratch_dir.parent, self._scratch_dir):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        return self._scratch_dir
 
     @classmethod
     def from_environ(cls, environ: MutableMapping[str, str] = os.environ) -> Channel:

@@ -81,6 +81,7 @@ class Supervisor:
         prune(self._layout.root / "logs", older_than_s=_KEPT_LOGS_S)
         former = [item.pid for item in self._reconciler.state.processes if item.pid is not None]
         await end_orphans(former, state_file=self._layout.state)
+        self._layout.remove_scratch()
         self._spawn(self._load())
         while not self._over.is_set():
             with contextlib.suppress(TimeoutError):

@@ -114,7 +114,9 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + command.ready_timeout_s
         self._log = ProcessLog(layout.process_log(command.key, index))
-        self._socket = "" if command.listens else str(layout.process_socket(command.key, index, secrets.token_hex(3)))
+        token = secrets.token_hex(3)
+        self._socket = "" if command.listens else str(layout.process_socket(command.key, index, token))
+        self._scratch = layout.process_scratch(command.key, index, token)
         self._writer: asyncio.StreamWriter | None = None
         self._asks: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
         self._ask_ids = itertools.count(1)
@@ -191,6 +193,7 @@ class Child:
             "DWCP_PROCESS_INDEX": str(self.index),
             "DWCP_STATE_FILE": str(self._layout.state),
             "DWCP_RUNTIME_DIR": str(self._layout.runtime),
+            "DWCP_SCRATCH_DIR": str(self._scratch),
             "DWCP_CHANNEL_FD": str(channel.fileno()),
         }
         if listener is not None:
@@ -244,6 +247,7 @@ class Child:
         if self._socket:
             with contextlib.suppress(OSError):
                 Path(self._socket).unlink()
+        self._layout.remove_scratch(self._scratch)
         for future in self._asks.values():
             if not future.done():
                 future.set_result({"error": "The process ended before it answered."})

@@ -71,6 +71,11 @@ class Layout:
         return self.root / "run" / "state.json"
 
     @property
+    def scratch(self) -> Path:
+        """Where processes put what they need for a moment: in the workspace, since a model may be large."""
+        return self.root / "run" / "scratch"
+
+    @property
     def control(self) -> Path:
         """The control socket."""
         return self.runtime / "control.sock"
@@ -88,6 +93,14 @@ class Layout:
     def process_socket(self, key: str, index: int, token: str) -> Path:
         """Return the socket path of one start of a process."""
         return self.runtime / f"{hashlib.sha256(key.encode()).hexdigest()[:8]}-{index}-{token}.sock"
+
+    def process_scratch(self, key: str, index: int, token: str) -> Path:
+        """Return the folder for one start of a process; it need not exist."""
+        return self.scratch / self.process_socket(key, index, token).stem
+
+    def remove_scratch(self, folder: Path | None = None) -> None:
+        """Remove what a process left, or all of them did."""
+        shutil.rmtree(folder or self.scratch, ignore_errors=True)
 
     def create(self) -> None:
         """Make the folders; only their owner may enter them.

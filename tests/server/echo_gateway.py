@@ -44,7 +44,7 @@ def deploy_echo(stores: store.Stores, name: str, *, lifetime: str = "server", de
         "updated_at": now,
     }
     with stores.metadata.transaction() as transaction:
-        transaction.execute(sa.insert(schema.endpoints), [row])
+        transaction.execute(sa.insert(schema.endpoints).values(row))
         transaction.record("endpoint.deployed", f"endpoint:{name}", lifetime=lifetime)
     ensure_token(stores.root)
 

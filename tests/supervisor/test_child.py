@@ -40,6 +40,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
         "DWCP_PROCESS_INDEX": "2",
         "DWCP_STATE_FILE": str(tmp_path / "state.json"),
         "DWCP_RUNTIME_DIR": str(tmp_path),
+        "DWCP_SCRATCH_DIR": str(tmp_path / "scratch" / "one"),
         "DWCP_SOCKET": "/tmp/x.sock",
     }
 

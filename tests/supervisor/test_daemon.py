@@ -216,7 +216,7 @@ def test_files_that_a_killed_supervisor_left_do_no_harm(workspace: Workspace) ->
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(folder / "control.sock"))
     (folder / "gateway-0.figures").touch()
-    (workspace.root / "run").mkdir()
+    (workspace.root / "run" / "scratch" / "1-0-abc").mkdir(parents=True)
     (workspace.root / "run" / "supervisor.lock").write_text("999999")
     (workspace.root / "run" / "supervisor.json").write_text(f'{{"pid": 999999, "socket": "{folder}/control.sock"}}')
     (workspace.root / "run" / "state.json").write_text("")
@@ -224,6 +224,18 @@ def test_files_that_a_killed_supervisor_left_do_no_harm(workspace: Workspace) ->
     with supervisor.hold(workspace.stores) as hold:
         assert hold.status().pid == supervisor.find(workspace.root)
         assert [path.name for path in folder.iterdir()] == ["control.sock"]
+        eventually(lambda: not (workspace.root / "run" / "scratch").exists())
+
+
+def test_what_a_killed_process_left_is_removed(workspace: Workspace, hold: supervisor.Hold) -> None:
+    workspace.deploy("churn", hold=hold)
+    hold.apply(["churn"])
+    scratch = workspace.root / "run" / "scratch"
+    (left,) = scratch.glob("*/package")
+    kill(workspace.pids("replica/churn/1")[0])
+    eventually(lambda: not left.exists())
+    eventually(lambda: len(workspace.pids("replica/churn/1")) == 1)
+    assert len(list(scratch.glob("*/package"))) == 1
 
 
 def test_a_folder_that_others_can_enter_takes_no_socket(workspace: Workspace) -> None:

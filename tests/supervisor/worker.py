@@ -105,6 +105,7 @@ def replica(channel: Channel, marks: Path) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(channel.socket_path)
     listener.listen(100)
+    (channel.scratch_dir() / "package").write_text("half of a model")
 
     def serve() -> None:
         while True:

@@ -78,7 +78,7 @@ class Workspace:
                 transaction.execute(sa.update(table).where(table.c.name == name).values(values))
             else:
                 row = {"id": uuid.uuid4().hex, "name": name, "model_id": "m", "version_id": "v", "created_at": now}
-                transaction.execute(sa.insert(table), [{**row, **values}])
+                transaction.execute(sa.insert(table).values(**row, **values))
             transaction.record("endpoint.deployed", f"endpoint:{name}", lifetime=lifetime)
 
     def own(self, name: str, *, hold_id: str, pid: int) -> None:
@@ -134,7 +134,7 @@ class Workspace:
         is_gone = (
             not supervisor.runtime_dir(self.root).exists() and not (self.root / "run" / "supervisor.json").exists()
         )
-        return is_gone and not self.processes()
+        return is_gone and not list(self.root.glob("run/scratch/*")) and not self.processes()
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
