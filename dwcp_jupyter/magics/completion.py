@@ -26,9 +26,8 @@ def add(shell: InteractiveShell) -> None:
 
     @context_matcher()  # type: ignore[untyped-decorator, unused-ignore]
     def matcher(context: CompletionContext) -> SimpleMatcherResult:
-        line = (
-            context.full_text.splitlines()[context.cursor_line][: context.cursor_position] if context.full_text else ""
-        )
+        lines = context.full_text.split("\n")
+        line = lines[context.cursor_line][: context.cursor_position] if context.cursor_line < len(lines) else ""
         words = complete(line, context.token, shell)
         return SimpleMatcherResult(
             completions=[SimpleCompletion(text=word, type="dwcp") for word in words], suppress=bool(words)

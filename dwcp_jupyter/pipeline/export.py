@@ -57,6 +57,10 @@ class Outbox:
         for source in sorted(self._apart.iterdir()):
             target = self.folder / source.name
             if target.is_dir():
+                if not (target / "model.json").exists() and any(target.iterdir()):
+                    raise FileExistsError(
+                        f"'{target}' is a folder that no pipeline wrote; it is not replaced. Name another output_dir."
+                    )
                 shutil.rmtree(target)
             os.replace(source, target)  # noqa: PTH105 - replaces folders too
             delivered[source.name] = str(target)

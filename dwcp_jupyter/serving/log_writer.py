@@ -200,7 +200,17 @@ class LogWriter:
         return batches
 
     def _write(self, batches: list[LoggedBatch], *, is_synced: bool, is_raising: bool) -> None:
-        record_batch = self._record_batch(batches)
+        try:
+            record_batch = self._record_batch(batches)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as exc:
+            if len(batches) > 1:  # one that does not fit its neighbours, or no table at all, takes none with it
+                for batch in batches:
+                    self._write([batch], is_synced=is_synced, is_raising=False)
+                return
+            self._miss(batches, GapReason.WRITE_FAILED, f"{type(exc).__name__}: {exc}")
+            if is_raising:
+                raise
+            return
         try:
             segment, record_batch = self._segment_for(record_batch)
             segment.write(record_batch, gap=self._gap, is_synced=is_synced)

@@ -171,7 +171,11 @@ class LeasedConnections:
         try:
             self._depth -= 1
             if self._depth == 0:
-                self._settle(time.monotonic())
+                try:
+                    self._settle(time.monotonic())
+                except (OSError, RuntimeError):  # no descriptor, no thread: what was written is written
+                    self._janitor = None
+                    self._give_back()
         finally:
             self._mutex.release()
 
@@ -208,7 +212,7 @@ class LeasedConnections:
         self._close_at = moment
         if self._janitor is None:
             self._janitor = threading.Thread(
-                target=_close_when_idle, args=(weakref.ref(self), BURST_S), name="dwcp-lease-janitor", daemon=True
+                target=_close_when_idle, args=(self, BURST_S), name="dwcp-lease-janitor", daemon=True
             )
             self._janitor.start()
 
@@ -254,14 +258,11 @@ class LeasedConnections:
         self._start_afresh()
 
 
-def _close_when_idle(owner: weakref.ref[LeasedConnections], wait_s: float) -> None:
+def _close_when_idle(connections: LeasedConnections, wait_s: float) -> None:
+    """Hold on to the connections until they are closed: dropped before, they would keep the lease."""
     while wait_s > 0:
         time.sleep(wait_s)
-        connections = owner()
-        if connections is None:
-            return
         wait_s = connections._close_if_idle()
-        del connections
 
 
 class PooledConnections:

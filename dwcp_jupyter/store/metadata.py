@@ -7,6 +7,7 @@ same way in. A workspace that does not exist yet reads as empty and is created b
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 import os
@@ -106,7 +107,7 @@ class Metadata:
         """
         outer: Transaction | None = getattr(self._local, "transaction", None)
         if outer is not None:
-            yield outer
+            yield outer if actor is None else outer.acting(actor)
             return
         self._create_workspace()
         with _readable(self.url, self._timeout_s), self._open().connection() as opened:
@@ -122,7 +123,8 @@ class Metadata:
                 finally:
                     self._local.transaction = None
             if seq is not None:
-                self._announce(seq)
+                with contextlib.suppress(OSError):  # it is committed; panels look again by themselves
+                    self._announce(seq)
 
     def apply(self, operation: Operation, request: Mapping[str, Any], actor: Actor | None = None) -> dict[str, Any]:
         """Return the result of `operation` on `request`, committed; by whichever process has the metadata open.
@@ -155,6 +157,9 @@ class Metadata:
 
     def _alone(self, operation: Operation, write: Write) -> dict[str, Any]:
         with self.transaction(write.actor) as tx:
+            done = operation.find(tx.connection, write.request)  # by a process that could not say so any more
+            if done is not None:
+                return done
             (result,) = operation.run(tx, [write])
             if isinstance(result, Exception):
                 raise result

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import time
 from collections import deque
@@ -24,6 +25,8 @@ from urllib.parse import unquote
 import httptools
 
 __all__ = ["App", "Connection", "Connections", "Header", "Request", "Server"]
+
+_log = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 75.0
 MAX_HEAD_BYTES = 64 << 10
@@ -329,14 +332,22 @@ class Connection(asyncio.Protocol):
                 self._is_paused = True
                 self._transport.pause_reading()
             return
+        self._handle(request)
+
+    def _handle(self, request: Request) -> None:
         self._is_busy = True
-        self._app.handle(request)
+        try:
+            self._app.handle(request)
+        except Exception:  # noqa: BLE001 - a request that cannot even be refused must not hold its connection
+            _log.exception("A request could not be handled; its connection is ended.")
+            self._is_busy = False
+            self._ahead.clear()
+            self.abort()
 
     def _next(self) -> None:
         """Take what was sent ahead, until the app needs time for an answer."""
         while self._ahead and not (self._is_busy or self._is_choked):
-            self._is_busy = True
-            self._app.handle(self._ahead.popleft())
+            self._handle(self._ahead.popleft())
         if self._is_paused and not self._ahead and self._transport is not None:
             self._is_paused = False
             self._transport.resume_reading()

@@ -198,6 +198,7 @@ class ReplicaRunner:
                 self._start(self._reconnect(connection.socket))
         again = []
         for item in items:
+            item.is_alone = item.is_alone or len(items) > 1  # one of them may be what the model dies of
             item.attempts += 1
             if item.attempts < MAX_ATTEMPTS:
                 again.append(item)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -105,7 +107,7 @@ def rows_frame(rows: Sequence[Any], signature: Signature, names: Sequence[str] |
     """
     _not_empty(rows)
     columns = [column.name for column in signature.inputs] if names is None else list(names)
-    twice = next((name for position, name in enumerate(columns) if name in columns[:position]), None)
+    twice = next((name for name, count in Counter(columns).items() if count > 1), None)
     if twice is not None:
         raise SignatureError(f"Column '{twice}' is named twice. Send each column once.", columns=(twice,))
     if len(columns) == 1 and not any(isinstance(row, list) for row in rows):
@@ -126,6 +128,14 @@ def rows_frame(rows: Sequence[Any], signature: Signature, names: Sequence[str] |
     )
 
 
+def _check_first_row(body: bytes) -> None:
+    """Refuse surplus cells in the first row, which pandas would take for an index; of later rows it says so itself."""
+    lines = csv.reader(io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline=""), skipinitialspace=True)
+    header, row = next((line for line in lines if line), []), next((line for line in lines if line), [])
+    if len(row) > len(header):
+        raise ValueError(f"its first row has {len(row)} cells, more than its header, {len(header)}")
+
+
 def csv_frame(body: bytes, signature: Signature) -> pd.DataFrame:
     """Return rows given as CSV text with a header line.
 
@@ -138,8 +148,9 @@ def csv_frame(body: bytes, signature: Signature) -> pd.DataFrame:
         column.name: "string" for column in signature.inputs if column.type in (ColumnType.STRING, ColumnType.TIMESTAMP)
     }
     try:
+        _check_first_row(body)
         frame = pd.read_csv(io.BytesIO(body), dtype=texts, skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as exc:
+    except (csv.Error, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as exc:
         raise MalformedRequestError(
             f"The request's body is not readable as CSV: {exc}. Send a header line with the column names, then "
             "one line per row."

@@ -152,6 +152,10 @@ def _is_whole_table(tensor: _Tensor, names: tuple[str, ...]) -> bool:
     return True
 
 
+_MOST_DIMENSIONS = 8
+_LONGEST_DIMENSION = 2**40
+
+
 def _column(tensor: _Tensor, signature: Signature) -> list[Any]:
     column = next((item for item in signature.inputs if item.name == tensor.name), None)
     data = _checked(tensor)
@@ -185,11 +189,20 @@ def _checked(tensor: _Tensor) -> list[Any]:
         raise MalformedRequestError(
             f"Input '{tensor.name}' has the shape {tensor.shape}. Send [rows] or [rows, columns]."
         )
+    if len(tensor.shape) > _MOST_DIMENSIONS or 0 in tensor.shape[1:]:
+        raise MalformedRequestError(
+            f"Input '{tensor.name}' has {len(tensor.shape)} dimensions, or one of length 0. Send at most "
+            f"{_MOST_DIMENSIONS}, none of them empty."
+        )
     data = tensor.data
     while data and isinstance(data[0], list):
         if not all(isinstance(part, list) for part in data):
             raise MalformedRequestError(f"Input '{tensor.name}' mixes lists and values. Nest all of its data, or none.")
         data = [element for part in data for element in part]
+    if any(size >= _LONGEST_DIMENSION for size in tensor.shape):  # before a client's numbers are multiplied
+        raise MalformedRequestError(
+            f"Input '{tensor.name}' has {len(data)} elements, but a dimension of {_LONGEST_DIMENSION} or more."
+        )
     if len(data) != math.prod(tensor.shape):
         raise MalformedRequestError(
             f"Input '{tensor.name}' has {len(data)} elements, but its shape {tensor.shape} has "
