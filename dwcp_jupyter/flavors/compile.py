@@ -111,7 +111,7 @@ def _obstacle(loaded: LoadedModel, signature: Signature | None) -> str:
 
 
 def _refused(reason: str) -> Compilation:
-    return Compilation(onnx=None, layout="", reason=f"served as it is: {reason}")
+    return Compilation(onnx=None, layout="", reason=reason)
 
 
 def _first_line(exc: Exception) -> str:
@@ -155,7 +155,7 @@ class _Proof:
         return Compilation(
             onnx=self._graph,
             layout=self._layout,
-            reason=f"compiled: agrees on all {len(frame)} rows of the sample (largest difference {difference:.2g})",
+            reason=f"agrees on all {len(frame)} rows of the sample (largest difference {difference:.2g})",
             max_difference=difference,
         )
 

@@ -18,6 +18,7 @@ from dwcp_jupyter.flavors.signature import Column, ColumnType
 
 __all__ = ["conform"]
 
+_LARGEST = int(np.finfo(np.float64).max)
 _EXACT = 2**53
 """Above it, float64 has no odd numbers."""
 
@@ -188,7 +189,10 @@ def _numbers(column: Column, values: pd.Series[Any]) -> pd.Series[Any]:
     for value in values[present]:
         if not tables.is_number(value):
             raise _wrong(column, value)
-    numbers = [float(value) if there else np.nan for value, there in zip(values, present, strict=True)]
+    try:
+        numbers = [float(value) if there else np.nan for value, there in zip(values, present, strict=True)]
+    except OverflowError as exc:
+        raise _wrong(column, next(v for v in values[present] if isinstance(v, int) and abs(v) > _LARGEST)) from exc
     return pd.Series(numbers, index=values.index, dtype="float64")
 
 
@@ -226,7 +230,10 @@ def _to_timestamp(column: Column, values: pd.Series[Any], missing: pd.Series[boo
         values = values.dt.tz_localize("UTC")
     elif values.dt.tz is not None and zone is None:
         values = values.dt.tz_convert("UTC").dt.tz_localize(None)
-    return values.astype(target)
+    try:
+        return values.astype(target)
+    except (pd.errors.OutOfBoundsDatetime, OverflowError) as exc:
+        raise _wrong(column, next(iter(values[~missing]))) from exc
 
 
 def _mixes_zones(present: pd.Series[Any]) -> bool:
@@ -253,7 +260,7 @@ def _one_array(column: Column, value: Any) -> Any:
         array = np.asarray(value)
         fits = array.dtype.kind == "U" if column.dtype == "string" else array.dtype.kind in "biuf" or not array.size
         typed = array.astype(object) if column.dtype in {"string", "object"} else array.astype(column.dtype)
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, OverflowError) as exc:
         raise _wrong(column, value) from exc
     if not fits and column.dtype != "object":
         raise _wrong(column, value)

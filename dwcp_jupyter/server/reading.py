@@ -102,7 +102,7 @@ def events(question: Question) -> dict[str, Any]:
     after = _integer(question, "after", default=0, low=0)
     limit = _integer(question, "limit", default=200, low=1, high=_MOST_EVENTS)
     metadata = question.entry.stores.metadata
-    found = metadata.events(after=after)[:limit]
+    found = metadata.events(after=after, limit=limit)
     return {
         "events": [
             {

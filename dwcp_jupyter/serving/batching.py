@@ -31,7 +31,7 @@ class BatchResult:
 
     Attributes
     ----------
-    values : ndarray, (n_rows,)
+    values : ndarray, (n_rows,), or (n_rows, n_outputs) of a model with several
     probabilities : ndarray, (n_rows, n_classes), or None
     """
 

@@ -33,6 +33,8 @@ _SCALARS: dict[ColumnType, Any] = {
     ColumnType.STRING: str,
 }
 _FLOATS = ("float32", "float64")
+_MISFITS = (msgspec.MsgspecError, struct.error, UnicodeDecodeError, RecursionError, OverflowError)
+"""What a row that does not plainly fit makes the parser raise; looking closer says what is wrong with it."""
 _ARROW = {
     ColumnType.FLOAT: pa.float64(),
     ColumnType.INT: pa.int64(),
@@ -149,19 +151,19 @@ class PackedCodec:
     def decode_record(self, body: bytes) -> bytes | None:
         try:
             return self._struct.pack(*msgspec.structs.astuple(self._decoder.decode(body)))
-        except (msgspec.MsgspecError, struct.error):  # a null in a float column does not pack: the slow path makes NaN
+        except _MISFITS:  # a null in a float column does not pack: the slow path makes NaN
             return None
 
     def convert_record(self, record: Any) -> bytes | None:
         try:
             return self._struct.pack(*msgspec.structs.astuple(msgspec.convert(record, self._record_type)))
-        except (msgspec.MsgspecError, struct.error):
+        except _MISFITS:
             return None
 
     def convert_row(self, row: Any) -> bytes | None:
         try:
             return self._struct.pack(*msgspec.convert(row, self._row_type))
-        except (msgspec.MsgspecError, struct.error):
+        except _MISFITS:
             return None
 
     def from_frame(self, frame: pd.DataFrame) -> bytes:
@@ -238,7 +240,7 @@ class TupleCodec:
             return None
         try:
             return [msgspec.structs.astuple(self._decoder.decode(body))]
-        except msgspec.MsgspecError:
+        except _MISFITS:
             return None
 
     def convert_record(self, record: Any) -> list[tuple[Any, ...]] | None:
@@ -246,7 +248,7 @@ class TupleCodec:
             return None
         try:
             return [msgspec.structs.astuple(msgspec.convert(record, self._record_type))]
-        except msgspec.MsgspecError:
+        except _MISFITS:
             return None
 
     def convert_row(self, row: Any) -> list[tuple[Any, ...]] | None:
@@ -254,7 +256,7 @@ class TupleCodec:
             return None
         try:
             return [msgspec.convert(row, self._row_type)]
-        except msgspec.MsgspecError:
+        except _MISFITS:
             return None
 
     def from_frame(self, frame: pd.DataFrame) -> list[tuple[Any, ...]]:

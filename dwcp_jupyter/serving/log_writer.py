@@ -154,7 +154,11 @@ class LogWriter:
         """Write what waits, in the caller's thread."""
         with self._writing:
             while self._waiting:
-                self._write(self._take(), is_synced=False, is_raising=False)
+                batches = self._take()
+                try:
+                    self._write(batches, is_synced=False, is_raising=False)
+                except Exception as exc:  # noqa: BLE001 - a thread that ends here would lose all that follows
+                    self._miss(batches, GapReason.WRITE_FAILED, f"{type(exc).__name__}: {exc}")
 
     def close(self) -> None:
         """Write what waits and close the segment. A later `append` opens a new one."""
@@ -302,6 +306,8 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch | None:
 def _values(values: np.ndarray[Any, Any]) -> pa.Array:
     """Return predictions in the widest type of their kind, so that all segments of a version agree."""
     kind = values.dtype.kind
+    if values.ndim > 1:  # several outputs: one list per row
+        return pa.array(values.tolist())
     if kind == "b":
         return pa.array(values, type=pa.bool_())
     if kind in "iu":

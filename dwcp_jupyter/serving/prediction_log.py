@@ -150,7 +150,7 @@ class PredictionLog:
         tables = self._tables()
         if not tables:
             return pa.table({})
-        table = pa.concat_tables(tables, promote_options="permissive")
+        table = _united(tables)
         if since is not None:
             table = table.filter(pc.greater_equal(table["time"], pa.scalar(since, pa.timestamp("us", tz="UTC"))))
         if until is not None:
@@ -221,7 +221,7 @@ class PredictionLog:
             gaps += found
             if table is not None and table.num_columns:
                 tables.append(table)
-        table = pa.concat_tables(tables, promote_options="permissive").sort_by("time") if tables else pa.table({})
+        table = _united(tables).sort_by("time") if tables else pa.table({})
         metadata = {
             _SOURCES_KEY: json.dumps([path.name for path in segments]).encode(),
             _GAPS_KEY: json.dumps([gap.to_json() for gap in gaps]).encode(),
@@ -269,19 +269,62 @@ class PredictionLog:
         parquet, segments = self._files()
         parquet = [path for path in parquet if pq.read_schema(path).names]
         tables = [table for path in segments if (table := read_segment(path)[0]) is not None and table.num_columns]
-        sources = []
+        schemas = [pq.read_schema(path).remove_metadata() for path in parquet] + [table.schema for table in tables]
+        if len({schema.to_string() for schema in schemas}) > 1:  # one type for each column is found in memory
+            tables += [pq.read_table(path).replace_schema_metadata(None) for path in parquet]
+            parquet = []
         with duckdb.connect() as connection:
+            sources = []
             if parquet:
                 names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in parquet)
-                sources.append(f"SELECT * FROM read_parquet([{names}], union_by_name = true)")  # noqa: S608 - quoted above
-            if tables:
-                connection.register("open_segments", pa.concat_tables(tables, promote_options="permissive"))
-                sources.append("SELECT * FROM open_segments")
-            if not sources:
-                connection.register("open_segments", _EMPTY)
+                sources.append(f"SELECT * FROM read_parquet([{names}])")  # noqa: S608 - quoted above
+            if tables or not parquet:
+                connection.register("open_segments", _united(tables) if tables else _EMPTY)
                 sources.append("SELECT * FROM open_segments")
             connection.execute(f"CREATE TEMP VIEW predictions AS {' UNION ALL BY NAME '.join(sources)}")
             return connection.execute(sql).to_arrow_table()
+
+
+def _united(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the rows of all tables; a column that is a number here and a text there becomes a text.
+
+    What `PredictionLog.log` is given decides the types, and nothing obliges a caller to give the same ones for ever.
+    """
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return pa.concat_tables(_agreeing(list(tables)), promote_options="permissive")
+
+
+def _agreeing(tables: list[pa.Table]) -> list[pa.Table]:
+    for name in dict.fromkeys(name for table in tables for name in table.column_names):
+        holders = [position for position, table in enumerate(tables) if name in table.column_names]
+        arrays = _of_one_type([tables[position][name].combine_chunks() for position in holders])
+        for position, array in zip(holders, arrays, strict=True):
+            table = tables[position]
+            tables[position] = table.set_column(table.column_names.index(name), name, array)
+    return tables
+
+
+def _of_one_type(arrays: list[Any]) -> list[Any]:
+    """Return arrays whose types can be united, struct by struct and field by field."""
+    try:
+        pa.unify_schemas([pa.schema([("x", array.type)]) for array in arrays], promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        pass
+    else:
+        return arrays
+    if not all(pa.types.is_struct(array.type) for array in arrays):
+        return [_text(array) for array in arrays]
+    tables = _agreeing([pa.Table.from_arrays(array.flatten(), names=[f.name for f in array.type]) for array in arrays])
+    return [table.to_struct_array().combine_chunks() for table in tables]
+
+
+def _text(array: Any) -> Any:
+    if pa.types.is_nested(array.type):
+        values = [None if value is None else json.dumps(value, default=str) for value in array.to_pylist()]
+        return pa.array(values, type=pa.string())
+    return array.cast(pa.string())
 
 
 _EMPTY = pa.schema(

@@ -177,7 +177,7 @@ def _compile(
 
 
 def _native(reason: str) -> flavors.Compilation:
-    return flavors.Compilation(onnx=None, layout="", reason=f"served as it is: {reason}")
+    return flavors.Compilation(onnx=None, layout="", reason=reason)
 
 
 def _sample(

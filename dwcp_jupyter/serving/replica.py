@@ -114,7 +114,13 @@ class _Replica:
 
     def warm(self, example: Any) -> None:
         """Run an input example, so that the first request finds everything loaded."""
-        self._predict(self._codec.from_frame(self._loaded.conform(example)))
+        rows = self._codec.from_frame(self._loaded.conform(example))
+        expected, answered = self._codec.count(rows), len(self._predict(rows).values)
+        if answered != expected:
+            raise FlavorError(
+                f"The model answers {answered} rows to {expected}, so its answers cannot be told apart. Serve a model "
+                "whose predict returns one row per row."
+            )
 
     def serve(self) -> None:
         """Accept gateways; returns when drained."""

@@ -57,6 +57,7 @@ class ReplicaError(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Result(msgspec.Struct, frozen=True, array_like=True):
     dtype: str
+    shape: tuple[int, ...]
     values: bytes | list[Any]
     n_classes: int
     probabilities: bytes
@@ -112,6 +113,7 @@ def pack_result(result: BatchResult) -> bytes:
     return msgspec.msgpack.encode(
         _Result(
             values.dtype.str if is_plain else "",
+            values.shape,
             values.tobytes() if is_plain else values.tolist(),
             0 if matrix is None else matrix.shape[1],
             b"" if matrix is None else matrix.tobytes(),
@@ -123,7 +125,7 @@ def unpack_result(data: bytes) -> BatchResult:
     """Return the result that `pack_result` wrote."""
     result = msgspec.msgpack.decode(data, type=_Result)
     if isinstance(result.values, bytes):
-        values = np.frombuffer(result.values, dtype=result.dtype)
+        values = np.frombuffer(result.values, dtype=result.dtype).reshape(result.shape)
     else:
         values = np.empty(len(result.values), dtype=object)
         values[:] = result.values

@@ -75,14 +75,21 @@ def append(connection: Connection, pending: Sequence[Pending], *, time: datetime
 
 
 def read(
-    connection: Connection, *, after: int = 0, kinds: Sequence[str] | None = None, subject: str | None = None
+    connection: Connection,
+    *,
+    after: int = 0,
+    kinds: Sequence[str] | None = None,
+    subject: str | None = None,
+    limit: int | None = None,
 ) -> list[events.Event]:
-    """Return events in order."""
+    """Return events in order, the first `limit` of them if that is given."""
     query = select(schema.events.c.body).where(schema.events.c.seq > after).order_by(schema.events.c.seq)
     if kinds is not None:
         query = query.where(schema.events.c.kind.in_(list(kinds)))
     if subject is not None:
         query = query.where(schema.events.c.subject == subject)
+    if limit is not None:
+        query = query.limit(limit)
     return [events.Event.from_body(body) for body in connection.execute(query).scalars()]
 
 

@@ -217,10 +217,17 @@ class Metadata:
         path = _file(self.url)
         return path is None or path.exists()
 
-    def events(self, *, after: int = 0, kinds: Sequence[str] | None = None, subject: str | None = None) -> list[Event]:
+    def events(
+        self,
+        *,
+        after: int = 0,
+        kinds: Sequence[str] | None = None,
+        subject: str | None = None,
+        limit: int | None = None,
+    ) -> list[Event]:
         """Return the events after number `after` in order, of these kinds and this subject where given."""
         with self.read() as connection:
-            return event_log.read(connection, after=after, kinds=kinds, subject=subject)
+            return event_log.read(connection, after=after, kinds=kinds, subject=subject, limit=limit)
 
     def head(self) -> tuple[int, str]:
         """Return number and hash of the newest event; keep it elsewhere to prove later that none was cut off."""

@@ -104,7 +104,7 @@ async def gateway_with(root: Path, *descriptions: EndpointDescription) -> AsyncI
     """Yield a client of a gateway in this process that serves these endpoints."""
     executor = ThreadPoolExecutor(2)
     pages = Pages(siblings=dict, is_ready=lambda: True)
-    gateway = Gateway(root=root, token=TOKEN, pages=pages, access_log=None)
+    gateway = Gateway(root=root, token=TOKEN, pages=pages, access_log=None, parsers=executor)
     applier = Applier(root=root, publish=lambda table: setattr(gateway, "table", table), executor=executor)
     failed = await applier.apply(State(endpoints=tuple(item.to_json() for item in descriptions)))
     assert failed == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -175,3 +176,44 @@ def test_a_changed_onnx_artifact_is_refused_with_both_sums(tmp_path, compiled_ir
     failed = asyncio.run(scenario())
     assert description.compiled.sha256 in failed["iris"]
     assert failed["iris"].count("sha256") or len(failed["iris"]) > 128
+
+
+def test_a_body_that_takes_long_to_parse_is_answered_like_any_other(ask, iris):
+    features, _ = iris
+    records = features.to_dict(orient="records") * 10
+    large, wrong, small = ask(
+        ("POST", "/invocations/iris", {"json": records}),
+        ("POST", "/invocations/iris", {"json": [{"nothing": 1}] * 10_000}),
+        ("POST", "/invocations/iris", {"json": records[:1]}),
+    )
+    assert len(large.content) > 64 << 10
+    assert (large.status_code, wrong.status_code) == (200, 400)
+    assert large.json()["predictions"][: len(features)] == large.json()["predictions"][-len(features) :]
+    assert large.json()["predictions"][0] == small.json()["predictions"][0]
+
+
+def test_a_pseudonym_that_cannot_be_made_is_an_answer(tmp_path, ask, iris):
+    features, _ = iris
+    (tmp_path / "predictions").write_text("in the way")
+    record = features.head(1).to_dict(orient="records")
+    (answer,) = ask(("POST", "/invocations/iris", {"json": record, "headers": {"X-Entity-Key": "jo"}}))
+    assert answer.status_code == 500
+    assert "log" in answer.json()["error"]
+
+
+def test_a_token_that_was_exchanged_is_known_after_a_look(tmp_path, compiled_iris):
+    async def scenario():
+        async with gateway_with(tmp_path, describe(tmp_path, *compiled_iris)) as client:
+            path, new = "/v2/models/iris", {"Authorization": "Bearer a-new-one"}
+            assert (await client.get(path, headers=new)).status_code == 401
+            token = tmp_path / "run" / "token"
+            token.parent.mkdir(exist_ok=True)
+            token.write_text("a-new-one")
+            token.chmod(0o600)
+            deadline = time.monotonic() + 10
+            while (await client.get(path, headers=new)).status_code != 200:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.1)
+            assert (await client.get(path)).status_code == 401
+
+    asyncio.run(scenario())

@@ -10,7 +10,7 @@ import socket
 import pytest
 import uvloop
 
-from dwcp_jupyter.serving.gateway.http1 import MAX_HEAD_BYTES, Server
+from dwcp_jupyter.serving.gateway.http1 import MAX_HEAD_BYTES, Limits, Server
 
 MAX_BODY = 1 << 20
 
@@ -233,8 +233,8 @@ def test_who_is_silent_for_too_long_is_let_go(talk):
         answer = await reader.readuntil(b"{}")
         return answer + await reader.read()
 
-    assert statuses(talk(conversation, keep_alive_s=0.3)) == [200]
-    assert talk(lambda reader, *_: reader.read(), keep_alive_s=0.3) == b""
+    assert statuses(talk(conversation, limits=Limits(silent_s=0.3))) == [200]
+    assert talk(lambda reader, *_: reader.read(), limits=Limits(silent_s=0.3)) == b""
 
 
 def test_draining_answers_what_came_and_lets_the_idle_go(talk):
@@ -270,3 +270,123 @@ def test_a_client_that_does_not_read_holds_up_nobody_else(talk):
         return answer
 
     assert talk(conversation).endswith(b"POST /here  2 {}")
+
+
+CHUNKED = b"POST /real HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+
+
+def test_what_comes_after_a_body_is_no_header(talk):
+    late = b"0\r\nContent-Type: text/late\r\nX-Request-Id: late\r\n\r\n"
+    answer = talk(CHUNKED + late)
+    assert statuses(answer) == [200]
+    assert b"late" not in answer
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"X-Some: " + b"a" * 500 + b"\r\n", b"a" * 500],
+    ids=["headers after the body", "one header after the body"],
+)
+def test_what_comes_after_a_body_has_an_end(talk, endless):
+    async def conversation(reader, writer, *_):
+        writer.write(CHUNKED + b"0\r\nX-Long: a")
+        sent = 0
+        answer = asyncio.ensure_future(reader.read())
+        with contextlib.suppress(ConnectionError):
+            while not answer.done() and sent < 50 * MAX_HEAD_BYTES:
+                writer.write(b"\r\n" + endless if endless.endswith(b"\n") and not sent else endless)
+                await writer.drain()
+                await asyncio.sleep(0)
+                sent += len(endless)
+        return await answer, sent
+
+    answer, sent = talk(conversation)
+    assert statuses(answer) == [431]
+    assert sent < 50 * MAX_HEAD_BYTES
+
+
+def test_the_frames_of_a_chunked_body_do_not_count_as_its_head(talk):
+    chunks = b"1\r\n{\r\n" * MAX_HEAD_BYTES
+    answer = talk(CHUNKED + chunks + b"0\r\n\r\n")
+    assert statuses(answer) == [200]
+
+
+def test_a_request_without_host_is_refused_as_http_1_1_demands(talk):
+    assert statuses(talk(b"GET / HTTP/1.1\r\n\r\n")) == [400]
+    assert statuses(talk(b"GET / HTTP/1.0\r\n\r\n")) == [200]
+
+
+def test_a_request_that_drips_is_ended_although_it_is_never_silent(talk):
+    async def conversation(reader, writer, echo, _):
+        writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
+        answer = asyncio.ensure_future(reader.read())
+        with contextlib.suppress(ConnectionError):
+            while not answer.done():
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        return await answer, echo.asked
+
+    answer, asked = talk(conversation, limits=Limits(silent_s=0.3, request_s=0.4))
+    assert statuses(answer) == [408]
+    assert asked == 0
+
+
+def test_a_server_that_ends_does_not_wait_for_requests_that_drip(talk):
+    async def conversation(reader, writer, echo, server):
+        writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
+        await asyncio.sleep(0.1)
+        ended = asyncio.ensure_future(server.drain())
+        with contextlib.suppress(ConnectionError):
+            while not ended.done():
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        await ended
+        return await reader.read(), echo.asked
+
+    assert talk(conversation, limits=Limits(drain_s=0.2)) == (b"", 0)
+
+
+def test_a_server_that_ends_answers_what_it_has_begun_however_long_it_takes(talk):
+    async def conversation(reader, writer, echo, server):
+        writer.write(post("/slow"))
+        await echo.arrived.wait()
+        ended = asyncio.ensure_future(server.drain())
+        await asyncio.sleep(0.3)
+        assert not ended.done()
+        echo.release.set()
+        await ended
+        return await reader.read()
+
+    assert statuses(talk(conversation, limits=Limits(drain_s=0.05))) == [200]
+
+
+def test_one_connection_too_many_is_told_so_and_the_others_go_on(talk):
+    async def conversation(reader, writer, _, server):
+        address = writer.get_extra_info("peername")
+        writer.write(post("/first"))
+        await reader.readuntil(b"POST /first  2 {}")
+        other_reader, other_writer = await asyncio.open_connection(*address)
+        refused = await other_reader.read()
+        other_writer.close()
+        writer.write(post("/again", Connection="close"))
+        return refused, await reader.read()
+
+    refused, answered = talk(conversation, limits=Limits(connections=1))
+    assert statuses(refused) == [503]
+    assert statuses(answered) == [200]
+
+
+def test_an_app_that_raises_costs_its_own_connection_only(talk):
+    async def conversation(reader, writer, echo, _):
+        echo.answer = lambda request: 1 / 0
+        writer.write(post("/broken"))
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        del echo.answer
+        reader, writer = await asyncio.open_connection(*writer.get_extra_info("peername"))
+        writer.write(post("/works", Connection="close"))
+        return await reader.read()
+
+    assert statuses(talk(conversation)) == [200]

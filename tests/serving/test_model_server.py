@@ -25,6 +25,7 @@ from dwcp_jupyter.exceptions import (
     DeploymentError,
     EndpointExistsError,
     EndpointNotFoundError,
+    FlavorError,
     IntegrityError,
     ModelNotFoundError,
     SettingError,
@@ -33,6 +34,7 @@ from dwcp_jupyter.exceptions import (
     VersionExistsError,
 )
 from dwcp_jupyter.serving import ExecutionMode, Lifetime, PredictionRequest
+from dwcp_jupyter.serving.replica import _Replica
 from dwcp_jupyter.supervisor import EndpointStatus
 from tests.serving.conftest import eventually
 
@@ -359,3 +361,45 @@ def test_a_second_workspace_object_sees_the_same_endpoints(served, endpoint):
     other = ModelServer(served.root, environ={})
     assert other.invoke(request(endpoint)).predictions == ["setosa"]
     assert supervisor.find(served.root) is not None
+
+
+@pytest.mark.parametrize("mode", ["auto", "never"])
+def test_a_model_with_several_outputs_answers_one_list_per_row(served, mode):
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0, 5.0], "b": [1.0, 0.0, 1.0, 2.0]})
+    model = LinearRegression().fit(frame, np.column_stack([frame["a"], 2 * frame["b"]]))
+    name = f"both-{mode}"
+    served.register(name, model, frame)
+    endpoint = served.server.deploy(name, "1.0.0", name=name, compile=mode)
+    rows = pd.DataFrame({"a": [1.0, 3.0], "b": [2.0, 5.0]})
+    (answer,) = served.server.invoke_batch(endpoint.id, rows, batch_size=2)
+    np.testing.assert_allclose(answer.predictions, [[1.0, 4.0], [3.0, 10.0]], atol=1e-4)
+    tensors = [{"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]}]
+    tensors += [{"name": "b", "shape": [1], "datatype": "FP64", "data": [2.0]}]
+    (output,) = served.post(f"/v2/models/{name}/infer", {"inputs": tensors}).json()["outputs"]
+    assert output["shape"] == [1, 2]
+    np.testing.assert_allclose(output["data"], [1.0, 4.0], atol=1e-4)
+    base, headers = endpoint.url.partition("/invocations")[0], {"Authorization": f"Bearer {endpoint.token}"}
+    assert httpx.get(f"{base}/v2/models/{name}", headers=headers).json()["outputs"][0]["shape"] == [-1, 2]
+    log = served.server.prediction_log(endpoint.id)
+    logged = eventually(lambda: (table := log.read()).num_rows == 3 and table)
+    np.testing.assert_allclose(logged["prediction"].to_pylist()[0], [1.0, 4.0], atol=1e-4)
+
+
+class Sparing:
+    """A loaded model that answers one row, however many it is asked."""
+
+    def __init__(self, loaded):
+        self.signature = loaded.signature
+        self.conform = loaded.conform
+        self._predict = loaded.predict_conformed
+
+    def predict_conformed(self, frame):
+        return self._predict(frame.head(1))
+
+
+def test_a_model_that_loses_rows_does_not_come_up(compiled_iris, iris):
+    loaded, _ = compiled_iris
+    replica = _Replica(None, Sparing(loaded), None)
+    replica.warm(iris[0].head(1))
+    with pytest.raises(FlavorError, match="answers 1 rows to 2"):
+        replica.warm(iris[0].head(2))

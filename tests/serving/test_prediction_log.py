@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -338,3 +339,39 @@ def test_a_writer_that_wrote_nothing_leaves_no_file(log):
     writer.flush()
     writer.close()
     assert not log.folder.exists() or list(log.folder.iterdir()) == []
+
+
+def test_a_log_whose_callers_disagree_about_types_stays_readable_and_compactable(log):
+    for value, prediction in ((1, 0), ("one", "yes"), ([1, 2], True), ({"deep": 1}, None)):
+        log.log({"x": value, "same": 1.5}, prediction)
+        log.close()
+    assert sorted(log.features()["x"].to_pylist()) == ["1", "[1, 2]", "one", '{"deep": 1}']
+    assert log.features()["same"].to_pylist() == [1.5] * 4
+    query = "SELECT count(*) AS n, min(features.x) AS x FROM predictions"
+    assert log.query(query).to_pylist() == [{"n": 4, "x": "1"}]
+    assert log.compact().rows == 4
+    log.log({"x": 2.5, "same": 1.5}, 3.0)
+    assert sorted(log.features()["x"].to_pylist()) == ["1", "2.5", "[1, 2]", "one", '{"deep": 1}']
+    assert log.query(query).to_pylist() == [{"n": 5, "x": "1"}]
+
+
+class Broken(RecordEncoder):
+    def arrow(self, payloads):
+        if any("broken" in record for payload in payloads for record in payload):
+            raise KeyError("what nobody foresaw")
+        return super().arrow(payloads)
+
+
+def test_rows_that_cannot_be_converted_cost_themselves_and_not_the_thread(log):
+    writer = log.writer(Broken())
+    for record in ({"x": 1.0}, {"broken": 1.0}, {"x": 2.0}):
+        writer.append(batch_of(record))
+        eventually(lambda: not writer._waiting, within_s=10)
+    writer.close()
+    assert log.features()["x"].to_pylist() == [1.0, 2.0]
+    assert [gap.rows for gap in log.gaps()] == [1]
+
+
+def batch_of(record):
+    request = LoggedRequest("r", 1, time.time(), None)
+    return LoggedBatch(payload=[record], requests=(request,), predictions=np.array([1.0]))

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from dwcp_jupyter.supervisor.child import BEAT_INTERVAL_S, Channel
 __all__ = ["main"]
 
 _THREADS = 4
+_PARSERS = 2
 _COLLECT_AFTER = (50_000, 20, 20)
 """Objects between collections: requests make many and no cycles; by default collecting takes a fifth of their time."""
 _SWITCH_INTERVAL_S = 0.0005
@@ -49,7 +50,8 @@ async def _serve(root: Path, channel: Channel) -> None:
     loop = asyncio.get_running_loop()
     executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="dwcp-gateway")
     siblings = Siblings(channel.runtime_dir, channel.index)
-    process = _Process(root, channel, executor, siblings)
+    parsers = ThreadPoolExecutor(_PARSERS, thread_name_prefix="dwcp-parser")
+    process = _Process(root, channel, executor, parsers, siblings)
     if channel.listen_fd is None:
         channel.failed("The gateway got no listening socket from the supervisor.")
         return
@@ -75,12 +77,13 @@ async def _serve(root: Path, channel: Channel) -> None:
     await server.drain()
     await process.close()
     executor.shutdown(wait=False, cancel_futures=True)
+    parsers.shutdown(wait=False, cancel_futures=True)
 
 
 class _Process:
     """What the supervisor's messages do to a gateway."""
 
-    def __init__(self, root: Path, channel: Channel, executor: ThreadPoolExecutor, siblings: Siblings) -> None:
+    def __init__(self, root: Path, channel: Channel, executor: Executor, parsers: Executor, siblings: Siblings) -> None:
         self._loop = asyncio.get_running_loop()
         self._channel = channel
         self._siblings = siblings
@@ -89,7 +92,9 @@ class _Process:
         self._tasks: set[asyncio.Task[None]] = set()
         self._access_log = AccessLog(root / "logs" / "access.log")
         pages = Pages(siblings=siblings.read, is_ready=lambda: self._is_applied)
-        self.gateway = Gateway(root=root, token=read_token(root), pages=pages, access_log=self._access_log)
+        self.gateway = Gateway(
+            root=root, token=read_token(root), pages=pages, access_log=self._access_log, parsers=parsers
+        )
         self._applier = Applier(root=root, publish=self._publish, executor=executor)
         self._beats = 0
 
@@ -108,6 +113,7 @@ class _Process:
         self._is_applied = True
 
     async def _apply(self, sequence: int) -> None:
+        self.gateway.renew_token()
         state = self._channel.read_state()
         failed = await self._applier.apply(state)
         self._channel.applied(max(sequence, state.sequence), failed)

@@ -1,7 +1,8 @@
 """Answers the requests of one gateway process.
 
 A prediction takes one dictionary look-up, one comparison of the token, one parse, and one future; everything else
-(metadata, health, metrics, errors) is a slower path that need not be fast. Nothing here blocks.
+(metadata, health, metrics, errors) is a slower path that need not be fast. What takes long to parse is parsed in a
+thread, so that it does not hold up the requests beside it.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ import asyncio
 import logging
 import secrets
 import time
+from concurrent.futures import Executor
 from pathlib import Path
 
-from dwcp_jupyter.exceptions import DwcpError
+from dwcp_jupyter.exceptions import DwcpError, WorkspaceError
 from dwcp_jupyter.serving.batching import Item
 from dwcp_jupyter.serving.gateway.access_log import AccessLog
 from dwcp_jupyter.serving.gateway.http1 import Header, Request
 from dwcp_jupyter.serving.gateway.pages import Page, Pages
 from dwcp_jupyter.serving.gateway.routes import INVOCATIONS, Route, RouteTable
 from dwcp_jupyter.serving.prediction_log import Pseudonyms
-from dwcp_jupyter.serving.protocols import Answer, invocations, v2
+from dwcp_jupyter.serving.protocols import Answer, ParsedRequest, invocations, v2
 from dwcp_jupyter.serving.protocols.errors import (
     BodyTooLargeError,
     MalformedRequestError,
@@ -27,15 +29,19 @@ from dwcp_jupyter.serving.protocols.errors import (
     UnauthorizedError,
     error_answer,
 )
-from dwcp_jupyter.serving.tokens import TokenCheck
+from dwcp_jupyter.serving.tokens import TokenCheck, read_token
 
 __all__ = ["Gateway"]
 
 _log = logging.getLogger("dwcp.gateway")
 _OPEN_PATHS = ("/v2/health/live", "/v2/health/ready")
 _MAX_ID = 128
+_TOKEN_LOOK_S = 1.0
+"""How often a wrong token makes the gateway look whether there is a new one."""
 _SMALL_BODY_BYTES = 64 << 10
 """What is read, and thrown away, of a body that nobody asked for."""
+_LARGE_BODY_BYTES = 64 << 10
+"""Above it a body is parsed in a thread: about a millisecond's work."""
 _monotonic, _now = time.monotonic, time.time
 
 
@@ -53,43 +59,57 @@ class _Prediction:
         self._rows = 0
         self._outputs: tuple[str, ...] | None = None
 
-    def submit(self, request_id: str, entity_key: str | None) -> None:
+    def submit(self, request_id: str) -> None:
         """Parse the request and hand it to the model."""
         request, route = self._request, self._route
         self._request_id = request_id
         route.recorder.in_flight += 1
         route.on_their_way += 1
         try:
-            config = route.description.config
             if request.is_cut:
-                raise _too_large(request.size, config.max_body_bytes)
-            parser = invocations if self._protocol is INVOCATIONS else v2
-            parsed = parser.parse(
-                request.body,
-                content_type=request.content_type.decode("latin-1"),
-                codec=route.codec,
-                signature=route.description.signature,
-            )
-            self._rows = parsed.rows
-            self._outputs = parsed.outputs
-            if parsed.request_id is not None:
-                self._request_id = parsed.request_id
-            future = route.loop.create_future()
-            item = Item(
-                parsed.payload,
-                parsed.rows,
-                future,
-                request_id=self._request_id,
-                arrived=request.started,
-                time_s=_now(),
-                deadline=request.started + config.timeout_s,
-                entity_key=entity_key,
-            )
-            route.runner.submit(item)
+                raise _too_large(request.size, route.description.config.max_body_bytes)
+            if len(request.body) > _LARGE_BODY_BYTES:
+                parsing = route.loop.run_in_executor(self._gateway.parsers, self._parse)
+                parsing.add_done_callback(self._parsed)
+            else:
+                self._enqueue(self._parse())
         except Exception as exc:  # noqa: BLE001 - every failure of a request is an answer to it
             self._fail(exc)
-        else:
-            future.add_done_callback(self)
+
+    def _parse(self) -> ParsedRequest:
+        parse = invocations.parse if self._protocol is INVOCATIONS else v2.parse
+        return parse(
+            self._request.body,
+            content_type=self._request.content_type.decode("latin-1"),
+            codec=self._route.codec,
+            signature=self._route.description.signature,
+        )
+
+    def _parsed(self, parsing: asyncio.Future[ParsedRequest]) -> None:
+        try:
+            self._enqueue(parsing.result())
+        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - as in submit
+            self._fail(exc)
+
+    def _enqueue(self, parsed: ParsedRequest) -> None:
+        request, route = self._request, self._route
+        self._rows = parsed.rows
+        self._outputs = parsed.outputs
+        if parsed.request_id is not None:
+            self._request_id = parsed.request_id
+        future = route.loop.create_future()
+        item = Item(
+            parsed.payload,
+            parsed.rows,
+            future,
+            request_id=self._request_id,
+            arrived=request.started,
+            time_s=_now(),
+            deadline=request.started + route.description.config.timeout_s,
+            entity_key=self._gateway.pseudonym(request.entity) if request.entity else None,
+        )
+        route.runner.submit(item)
+        future.add_done_callback(self)
 
     def __call__(self, future: asyncio.Future[Answer]) -> None:
         """Answer the request with what the model said."""
@@ -140,12 +160,19 @@ class Gateway:
         Everything but predictions.
     access_log : AccessLog or None
         None writes no lines.
+    parsers : Executor
+        Where large bodies are parsed.
     """
 
-    def __init__(self, *, root: Path, token: str, pages: Pages, access_log: AccessLog | None) -> None:
+    def __init__(
+        self, *, root: Path, token: str, pages: Pages, access_log: AccessLog | None, parsers: Executor
+    ) -> None:
         self.table = RouteTable()
         self._pseudonyms = Pseudonyms(root)
+        self.parsers = parsers
+        self._root = root
         self._is_token = TokenCheck(token)
+        self._token_looked_at = _monotonic()
         self._pages = pages
         self._access_log = access_log
         self._id_prefix = secrets.token_hex(6)
@@ -153,7 +180,9 @@ class Gateway:
 
     def max_body_bytes(self, request: Request) -> int:
         """Return the limit of the endpoint that is asked; little where no endpoint is."""
-        request.is_authorized = self._is_token(request.authorization)
+        request.is_authorized = self._is_token(request.authorization) or (
+            bool(request.authorization) and self._is_new_token(request.authorization)
+        )
         found = self.table.posts.get(request.path) if request.method == "POST" else None
         if found is None or not request.is_authorized:
             return _SMALL_BODY_BYTES
@@ -169,8 +198,26 @@ class Gateway:
         if found is None or not request.is_authorized:
             self._page(request, request_id)
             return
-        entity_key = self._pseudonyms(request.entity.decode("latin-1")) if request.entity else None
-        _Prediction(self, request, *found).submit(request_id, entity_key)
+        _Prediction(self, request, *found).submit(request_id)
+
+    def renew_token(self) -> None:
+        """Read the workspace's token again; without one that can be read, the former stays."""
+        self._token_looked_at = _monotonic()
+        try:
+            self._is_token = TokenCheck(read_token(self._root))
+        except (OSError, WorkspaceError, UnicodeDecodeError) as exc:
+            _log.warning("the token stays as it was: %s", exc)
+
+    def _is_new_token(self, header: bytes) -> bool:
+        """Return whether the token was exchanged meanwhile, and the header carries the new one."""
+        if _monotonic() - self._token_looked_at < _TOKEN_LOOK_S:
+            return False
+        self.renew_token()
+        return self._is_token(header)
+
+    def pseudonym(self, entity: bytes) -> str:
+        """Return under which name the log knows whom a request is about."""
+        return self._pseudonyms(entity.decode("latin-1"))
 
     def write_line(self, request: Request, status: int, latency_s: float, rows: int, request_id: str) -> None:
         """Leave a line for the access log."""

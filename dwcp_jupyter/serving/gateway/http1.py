@@ -14,23 +14,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import socket
 import time
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol, cast
 from urllib.parse import unquote
 
 import httptools
 
-__all__ = ["App", "Connection", "Connections", "Header", "Request", "Server"]
+__all__ = ["App", "Connection", "Connections", "Header", "Limits", "Request", "Server"]
 
 _log = logging.getLogger(__name__)
 
-KEEP_ALIVE_S = 75.0
+_SPARE_DESCRIPTORS = 128
+"""Kept from clients for what the process itself has to open."""
 MAX_HEAD_BYTES = 64 << 10
-"""Path and headers together; a longer head is answered 431."""
+"""Path and headers together, or what comes between two parts of a body; more is answered 431."""
 LINGER_S = 2.0
 """How long a client that was refused may go on sending before the connection is cut: else it would not read why."""
 
@@ -43,6 +46,7 @@ _HEADS = {
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"\r\nconnection: close"
 _KNOWN = {
+    b"host": "host",
     b"authorization": "authorization",
     b"content-type": "content_type",
     b"content-length": "content_length",
@@ -57,7 +61,8 @@ class Request:
 
     __slots__ = (
         *("_connection", "_parts", "authorization", "body", "content_length", "content_type", "entity", "expect"),
-        *("is_authorized", "is_cut", "is_last", "max_body_bytes", "method", "path", "request_id", "size", "started"),
+        *("host", "is_authorized", "is_cut", "is_last", "max_body_bytes"),
+        *("method", "path", "request_id", "size", "started"),
     )
 
     def __init__(self, connection: Connection, started: float) -> None:
@@ -68,6 +73,7 @@ class Request:
         self.method = ""
         self.path = ""
         """Decoded, without query."""
+        self.host: bytes | None = None
         self.authorization = b""
         self.content_type = b""
         self.content_length = b""
@@ -114,7 +120,7 @@ class Request:
 
 
 class App(Protocol):
-    """What answers requests. Both methods are called on the event loop, and do not raise."""
+    """What answers requests. Both methods are called on the event loop."""
 
     def max_body_bytes(self, request: Request) -> int:
         """Return how large a body may be; called once the head is there. Negative: none is read, whatever its size."""
@@ -123,13 +129,47 @@ class App(Protocol):
         """Answer by `Request.reply`; of a request that `is_cut`, the body is missing."""
 
 
+def _most_connections() -> int:
+    """Return how many clients the process's limit on open files has room for."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (65_536 if soft == resource.RLIM_INFINITY else min(soft, 65_536)) - _SPARE_DESCRIPTORS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a client may take of the server. Times in seconds.
+
+    Attributes
+    ----------
+    silent_s : float
+        How long a connection may be silent while it waits for no answer.
+    request_s : float
+        How long a request may take to arrive, from its first byte to its last; then it is answered 408.
+    drain_s : float
+        How long what has begun to arrive is waited for when the server ends.
+    connections : int
+        How many may be open; one more is answered 503.
+    """
+
+    silent_s: float = 75.0
+    request_s: float = 300.0
+    drain_s: float = 2.0
+    connections: int = field(default_factory=_most_connections)
+
+
 class Connections:
     """Those that are open."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
         self.is_draining = False
         self._open: set[Connection] = set()
         self._closed = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more would be too many."""
+        return len(self._open) >= self.limits.connections
 
     def add(self, connection: Connection) -> None:
         """Count a new one."""
@@ -140,20 +180,33 @@ class Connections:
         self._open.discard(connection)
         self._closed.set()
 
-    def sweep(self, *, silent_s: float) -> None:
-        """End those that have been silent for longer than `silent_s` and wait for no answer."""
-        before = time.monotonic() - silent_s
+    def sweep(self) -> None:
+        """End those that have been silent for too long and wait for no answer, and requests that never end."""
+        now = time.monotonic()
         for connection in tuple(self._open):
-            connection.sweep(before)
+            connection.sweep(silent_before=now - self.limits.silent_s, begun_before=now - self.limits.request_s)
 
     async def drain(self) -> None:
-        """End each as soon as what it asked is answered; return when none is left."""
+        """End each as soon as what it asked is answered; return when none is left.
+
+        A request that is still arriving after `Limits.drain_s` is cut: nobody has begun to answer it.
+        """
         self.is_draining = True
         for connection in tuple(self._open):
             connection.drain()
+        until = time.monotonic() + self.limits.drain_s
         while self._open:
             self._closed.clear()
-            await self._closed.wait()
+            wait_s = until - time.monotonic()
+            if wait_s > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._closed.wait()
+                continue
+            for connection in tuple(self._open):
+                connection.cut_short()
+            if self._open:
+                await self._closed.wait()
 
 
 class Connection(asyncio.Protocol):
@@ -168,6 +221,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._head_bytes = 0
         self._unparsed_bytes = 0
+        self._is_filling = False
         self._ahead: deque[Request] = deque()
         self._is_busy = False
         self._is_deaf = False
@@ -180,7 +234,12 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, but does not inherit from it
+        is_full = self._connections.is_full
         self._connections.add(self)
+        if is_full:
+            text = b"The gateway has as many connections as it can hold. Send the request again in a moment."
+            self._write_text(503, text)
+            self._end()  # without lingering, which would hold what is scarce
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Forget the client; what it asked goes on, and is answered to nobody."""
@@ -201,9 +260,10 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as exc:
             self._refuse(400, f"This is no HTTP/1.1 request: {exc}.")
         else:
-            if self._reading is not None and not self._reading.method:
+            if self._reading is not None and not self._is_filling:
                 self._unparsed_bytes += len(data)
                 self._check_head(self._unparsed_bytes)
+            self._is_filling = False
 
     def pause_writing(self) -> None:
         """Start nothing new: the client does not read its answers."""
@@ -229,15 +289,20 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header."""
         self._head_bytes += len(name) + len(value)
-        field = _KNOWN.get(name.lower())
-        if field is not None and self._reading is not None:
-            setattr(self._reading, field, value)
+        known, request = _KNOWN.get(name.lower()), self._reading
+        if known is not None and request is not None and not request.method:  # else it comes after the body
+            setattr(request, known, value)
 
     def on_headers_complete(self) -> None:
         """Decide whether the body is wanted."""
         self._check_head(self._head_bytes + len(self._url))
         request, parser = self._reading, self._parser
         if request is None:
+            return
+        self._is_filling = True
+        self._unparsed_bytes = 0
+        if request.host is None and parser.get_http_version() == "1.1":
+            self._refuse(400, "This request of HTTP/1.1 has no Host header, and must have one.")
             return
         request.method = parser.get_method().decode("ascii")
         request.path = _path(self._url)
@@ -255,6 +320,8 @@ class Connection(asyncio.Protocol):
         request = self._reading
         if request is None or self._is_deaf:
             return
+        self._is_filling = True
+        self._unparsed_bytes = 0
         request.add(data)
         if not request.content_length:  # chunked: its size shows only now
             request.size += len(data)
@@ -307,18 +374,35 @@ class Connection(asyncio.Protocol):
         elif self._ahead or self._is_paused:
             asyncio.get_running_loop().call_soon(self._next)
 
-    def sweep(self, before: float) -> None:
-        """End the connection if nothing has moved since `before` and nothing is being answered."""
-        if self._is_busy or self.moved_at > before:
+    def sweep(self, *, silent_before: float, begun_before: float) -> None:
+        """End the connection if nothing is being answered, and it is silent or its request does not end.
+
+        Parameters
+        ----------
+        silent_before, begun_before : float
+            Monotonic seconds of the last byte, and of the request's first, that are too long ago.
+        """
+        if self._is_busy:
             return
-        if self._is_deaf:  # it was ended already, and does not read
-            self.abort()
-        self._end()
+        if self._reading is not None and self._reading.started < begun_before:
+            self._refuse(408, "The request took too long to arrive.")
+        elif self.moved_at <= silent_before:
+            if self._is_deaf:  # it was ended already, and does not read
+                self.abort()
+            self._end()
 
     def drain(self) -> None:
         """End the connection as soon as what it asked is answered."""
         if not self._is_busy and self._reading is None and not self._ahead:
             self._end()
+
+    def cut_short(self) -> None:
+        """End the connection unless something is being answered, and what has not arrived by now with it."""
+        self._reading = None
+        if self._is_busy or self._ahead:
+            self._is_deaf = True
+        else:
+            self.abort()
 
     def abort(self) -> None:
         """End the connection now."""
@@ -369,11 +453,13 @@ class Connection(asyncio.Protocol):
         self._reading = None
         if self._is_busy or self._ahead:
             return
-        text = message.encode()
+        self._write_text(status, message.encode())
+        self._linger()
+
+    def _write_text(self, status: int, text: bytes) -> None:
         self._write(
             b"%btext/plain; charset=utf-8\r\ncontent-length: %d%b\r\n\r\n%b" % (_HEADS[status], len(text), _CLOSE, text)
         )
-        self._linger()
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
@@ -404,14 +490,13 @@ class Server:
     ----------
     app : App
         What answers.
-    keep_alive_s : float
-        How long a connection may be silent before or within a request, in seconds.
+    limits : Limits
+        What a client may take.
     """
 
-    def __init__(self, app: App, *, keep_alive_s: float = KEEP_ALIVE_S) -> None:
+    def __init__(self, app: App, *, limits: Limits | None = None) -> None:
         self._app = app
-        self._keep_alive_s = keep_alive_s
-        self._connections = Connections()
+        self._connections = Connections(limits or Limits())
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -432,8 +517,8 @@ class Server:
             self._sweeper.cancel()
 
     def _sweep(self) -> None:
-        self._connections.sweep(silent_s=self._keep_alive_s)
-        self._sweeper = asyncio.get_running_loop().call_later(self._keep_alive_s / 15, self._sweep)
+        self._connections.sweep()
+        self._sweeper = asyncio.get_running_loop().call_later(self._connections.limits.silent_s / 15, self._sweep)
 
 
 def _path(url: bytes) -> str:

@@ -51,9 +51,10 @@ class _Connection(asyncio.Protocol):
 
     def send(self, items: list[Item], payload: Any, body: bytes) -> None:
         assert self._transport is not None
+        data = frame(Kind.PREDICT, self._number + 1, body)  # first of all: it raises if there are too many rows
         self._number += 1
         self.items, self.payload = items, payload
-        self._transport.write(frame(Kind.PREDICT, self._number, body))
+        self._transport.write(data)
 
     def retire(self) -> None:
         """Close once nothing is on its way."""
@@ -233,24 +234,33 @@ class ReplicaRunner:
     def _dispatch(self) -> None:
         self._is_scheduled = False
         for connection in self._connections.values():
-            if not connection.is_free:
-                continue
-            items = self._queue.take(self._max_rows)
-            if not items:
-                return
+            while connection.is_free:
+                items = self._queue.take(self._max_rows)
+                if not items:
+                    return
+                self._send(connection, items)
+
+    def _send(self, connection: _Connection, items: list[Item]) -> None:
+        """Send a batch; one that cannot be sent goes one by one, so that only what is at fault fails."""
+        try:
             payload = self._codec.join([item.payload for item in items])
-            try:
-                connection.send(items, payload, self._codec.to_wire(payload))
-            except FrameError as exc:
-                for item in items:
-                    item.fail(PredictionError(str(exc)))
+            connection.send(items, payload, self._codec.to_wire(payload))
+        except Exception as exc:  # noqa: BLE001 - whoever waits must get an answer
+            if len(items) == 1:
+                items[0].fail(_unsendable(exc))
+                return
+            for item in items:
+                item.is_alone = True
+            self._queue.put_back([item for item in items if not item.future.done()])
 
     async def _connect(self, socket: str) -> None:
+        connection = _Connection(self, socket)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                _, connection = await self._loop.create_unix_connection(lambda: _Connection(self, socket), socket)
+                await self._loop.create_unix_connection(lambda: connection, socket)
                 hello = await connection.hello
-        except (OSError, TimeoutError) as exc:
+        except (OSError, TimeoutError, msgspec.MsgspecError) as exc:
+            connection.abort()
             _log.warning("no connection to the replica at %s: %s", socket, exc)
             if socket in self._wanted and not self._is_closed:
                 self._start(self._reconnect(socket))
@@ -282,6 +292,14 @@ class ReplicaRunner:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _unsendable(exc: Exception) -> Exception:
+    if isinstance(exc, OverflowError):
+        return SignatureError(f"The rows hold a number beyond 64 bits: {exc}. Send it as a text, or as a float.")
+    if not isinstance(exc, FrameError):
+        _log.error("rows could not be sent to a replica", exc_info=exc)
+    return PredictionError(f"The rows cannot be sent to the model: {exc}")
 
 
 def _error_of(error: ReplicaError) -> Exception:

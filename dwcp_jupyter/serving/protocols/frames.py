@@ -15,6 +15,9 @@ from dwcp_jupyter.exceptions import SignatureError, did_you_mean
 from dwcp_jupyter.flavors import ColumnType, Signature
 from dwcp_jupyter.serving.protocols.errors import MalformedRequestError
 
+_EXACT = 2**53
+"""Above it, float64 has no odd numbers."""
+
 __all__ = ["columns_frame", "csv_frame", "decode_json", "records_frame", "rows_frame"]
 
 _DECODER = msgspec.json.Decoder()
@@ -30,7 +33,7 @@ def decode_json(body: bytes) -> Any:
     """
     try:
         return _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as exc:
         detail = "it is empty" if not body else str(exc)
         raise MalformedRequestError(
             f"The request's body is not valid JSON: {detail}. NaN and Infinity are not JSON; send null for a "
@@ -173,6 +176,8 @@ def _series(values: list[Any], kind: ColumnType | None) -> pd.Series[Any]:
     numbers = kind in (ColumnType.FLOAT, ColumnType.INT) and all(
         value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values
     )
+    if numbers and any(isinstance(value, int) and not -_EXACT <= value <= _EXACT for value in values):
+        return pd.Series(values, dtype=object)  # which keeps every digit for the signature to judge
     if numbers and None in values:
         return pd.Series([float("nan") if value is None else value for value in values], dtype="float64")
     return pd.Series(values) if numbers else pd.Series(values, dtype=object).infer_objects()

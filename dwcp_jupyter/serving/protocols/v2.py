@@ -93,7 +93,7 @@ def parse(body: bytes, *, content_type: str, codec: RowCodec, signature: Signatu
             f"The request does not follow the inference protocol v2: {exc}. "
             'Send {"inputs": [{"name": …, "shape": […], "datatype": …, "data": […]}]}.'
         ) from exc
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         decode_json(body)
         raise
     outputs = None if request.outputs is None else tuple(_known_output(output.name) for output in request.outputs)
@@ -239,7 +239,7 @@ def answer(
     """Return the JSON answer."""
     tensors = []
     if outputs is None or "predictions" in outputs:
-        tensors.append(_output("predictions", [len(result.predictions)], result.predictions))
+        tensors.append(_output("predictions", result.predictions))
     if result.probabilities is not None and (outputs is None or "probabilities" in outputs):
         width = len(result.probabilities[0]) if result.probabilities else 0
         flat = (
@@ -253,7 +253,11 @@ def answer(
     return _ENCODER.encode({"model_name": name, "model_version": version, "id": request_id, "outputs": tensors})
 
 
-def _output(name: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
+def _output(name: str, data: list[Any]) -> dict[str, Any]:
+    shape = [len(data)]
+    while data and isinstance(data[0], list):  # a model with several outputs: one list per row
+        shape.append(len(data[0]))
+        data = [element for part in data for element in part]
     return {"name": name, "datatype": _datatype_of(data), "shape": shape, "data": data}
 
 
@@ -273,8 +277,10 @@ def input_metadata(signature: Signature) -> list[dict[str, Any]]:
 
 def output_metadata(signature: Signature, n_classes: int | None) -> list[dict[str, Any]]:
     """Return the protocol's description of the outputs."""
-    kind = _DATATYPES[signature.outputs[0].type] if signature.outputs else "FP64"
-    described: list[dict[str, Any]] = [{"name": "predictions", "datatype": kind, "shape": [-1]}]
+    columns = signature.outputs
+    kind = _DATATYPES[columns[0].type] if columns else "FP64"
+    inner = [len(columns)] if len(columns) > 1 else list(columns[0].shape) if columns else []
+    described: list[dict[str, Any]] = [{"name": "predictions", "datatype": kind, "shape": [-1, *inner]}]
     if n_classes:
         described.append({"name": "probabilities", "datatype": "FP64", "shape": [-1, n_classes]})
     return described
