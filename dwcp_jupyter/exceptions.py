@@ -21,6 +21,7 @@ IPython: ``server`` and ``magics`` each hold one table that maps them.
     ├── VersionExistsError (ValueError)
     ├── InvalidNameError (ValueError)            a name of a model, alias, endpoint … that cannot be one
     ├── InvalidVersionError (ValueError)
+    ├── InvalidMetadataError (ValueError)        what is said of a version cannot be kept
     ├── TransitionError (ValueError)             a stage change that is not allowed
     ├── ApprovalError (PermissionError)          a stage change that nobody approved
     ├── SignatureError (ValueError)              data that do not fit a model's signature
@@ -52,6 +53,7 @@ __all__ = [
     "EndpointNotFoundError",
     "FlavorError",
     "IntegrityError",
+    "InvalidMetadataError",
     "InvalidNameError",
     "InvalidVersionError",
     "LeaseTimeoutError",
@@ -208,6 +210,10 @@ class InvalidNameError(DwcpError, ValueError):
 
 class InvalidVersionError(DwcpError, ValueError):
     """A text that is no semantic version."""
+
+
+class InvalidMetadataError(DwcpError, ValueError):
+    """Metrics, tags or texts that cannot be kept as what they are said to be."""
 
 
 class TransitionError(DwcpError, ValueError):

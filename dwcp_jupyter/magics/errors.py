@@ -38,6 +38,7 @@ TABLE: dict[type[errors.DwcpError], Shown] = {
     errors.EndpointNotFoundError: Shown.USAGE,
     errors.FlavorError: Shown.USAGE,
     errors.IntegrityError: Shown.ITSELF,
+    errors.InvalidMetadataError: Shown.USAGE,
     errors.InvalidNameError: Shown.USAGE,
     errors.InvalidVersionError: Shown.USAGE,
     errors.LeaseTimeoutError: Shown.ITSELF,

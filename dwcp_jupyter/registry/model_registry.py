@@ -21,6 +21,7 @@ from dwcp_jupyter import clock, flavors, store
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import ApprovalError, ModelNotFoundError, TransitionError, did_you_mean
 from dwcp_jupyter.registry import recording, registration, resolution, rows, trusting
+from dwcp_jupyter.registry.checking import check_mapping, check_tags, check_text
 from dwcp_jupyter.registry.names import check_alias
 from dwcp_jupyter.registry.stages import Stage, check_transition, stage_of
 from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
@@ -29,7 +30,11 @@ from dwcp_jupyter.store import schema
 
 __all__ = ["ModelRegistry"]
 
-_UPDATABLE = ("description", "tags", "custom_metadata")
+_UPDATABLE: dict[str, Callable[[Any], str]] = {
+    "description": lambda value: check_text(value, field="description"),
+    "tags": lambda value: schema.dump(check_tags(value)),
+    "custom_metadata": lambda value: schema.dump(check_mapping(value, field="custom_metadata")),
+}
 _FILTERS = ("name", "stage", "tag", "framework")
 
 
@@ -216,7 +221,9 @@ class ModelRegistry:
         Raises
         ------
         ValueError
-            For anything else; versions are immutable.
+            For any other field; versions are immutable.
+        InvalidMetadataError
+            For a value that cannot be kept.
         """
         for key in updates:
             if key not in _UPDATABLE:
@@ -225,7 +232,7 @@ class ModelRegistry:
                     "register a new version for the rest."
                 )
         self._refuse_empty(model_id)
-        values = {key: value if key == "description" else schema.dump(_plain(value)) for key, value in updates.items()}
+        values = {key: _UPDATABLE[key](value) for key, value in updates.items()}
         with self._stores.metadata.transaction(self._actor) as tx:
             now = clock.to_text(tx.now)
             if "@" in model_id:
@@ -394,7 +401,3 @@ class ModelRegistry:
         with self._stores.metadata.read() as connection:
             version = resolution.resolve(connection, model_id)
             return registration.find_reference_data(connection, version.id)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, (tuple, set, frozenset)) else value

@@ -17,6 +17,8 @@ from dwcp_jupyter.registry.versioning import SemanticVersion
 __all__ = ["Reference", "check_alias", "check_name", "parse_reference"]
 
 _NAME = re.compile(r"\w(?:[\w\-]|\.(?!\.))*(?<!\.)")
+_LIKE_VERSION = re.compile(r"v?\d+(?:\.|$)")
+"""What can only be a version written wrong, such as ``1.0`` or ``v2``; ``2024-best`` is a name."""
 _LONGEST = 128
 
 
@@ -41,9 +43,13 @@ def check_name(name: str, *, what: str = "model") -> str:
 def check_alias(alias: str) -> str:
     """Return `alias` in its kept form; a stage or a version cannot be one, since ``name@alias`` would be ambiguous."""
     composed = check_name(alias, what="alias")
-    if composed.lower() in set(Stage) or _is_version(composed):
+    if composed.lower() in set(Stage) or _means_version(composed):
         raise InvalidNameError(f"'{alias}' cannot be an alias: name@{alias} would mean that stage or version.")
     return composed
+
+
+def _means_version(text: str) -> bool:
+    return _is_version(text) or _LIKE_VERSION.match(text) is not None
 
 
 def _is_version(text: str) -> bool:
@@ -83,6 +89,6 @@ def parse_reference(text: str) -> Reference:
         return Reference(name=name, selector=selector, version=SemanticVersion.parse(selector))
     if selector.lower() in set(Stage):
         return Reference(name=name, selector=selector, stage=Stage(selector.lower()))
-    if selector[:1].isdigit():
-        SemanticVersion.parse(selector)  # raises: it was meant as a version
+    if _means_version(selector):
+        SemanticVersion.parse(selector)  # raises, saying how versions are written
     return Reference(name=name, selector=check_name(selector, what="alias"))

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, func, select
+from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, func, select, update
 
 from dwcp_jupyter import clock
-from dwcp_jupyter.exceptions import DwcpError, VersionExistsError
+from dwcp_jupyter.exceptions import DwcpError, InvalidMetadataError, VersionExistsError
 from dwcp_jupyter.flavors import Signature
 from dwcp_jupyter.registry import resolution
 from dwcp_jupyter.registry.values import ModelVersion
@@ -29,7 +29,7 @@ def _register(tx: Transaction, writes: Sequence[Write]) -> list[dict[str, Any] |
     results: list[dict[str, Any] | Exception] = []
     for write in writes:
         try:
-            results.append({"values": batch.add(write)})
+            results.append(batch.add(write))
         except (DwcpError, ValueError) as exc:
             results.append(exc)
     batch.insert()
@@ -39,7 +39,10 @@ def _register(tx: Transaction, writes: Sequence[Write]) -> list[dict[str, Any] |
 def _find(connection: Connection, request: Mapping[str, Any]) -> dict[str, Any] | None:
     table = schema.versions
     row = connection.execute(select(table).where(table.c.id == request["values"]["id"])).first()
-    return None if row is None else {"values": dict(row._mapping)}
+    if row is None:
+        return None
+    model = connection.execute(select(schema.models.c.task_type).where(schema.models.c.id == row.model_id))
+    return {"values": dict(row._mapping), "task_type": model.scalar()}
 
 
 REGISTER = Operation(name=f"{__name__}:REGISTER", run=_register, find=_find)
@@ -75,6 +78,7 @@ class _Standing:
     """What a registration finds of a model: its highest version, and those that have a wanted number."""
 
     model_id: str | None = None
+    task_type: str | None = None
     highest: Mapping[str, Any] | None = None
     taken: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -100,19 +104,23 @@ class _Batch:
         self._tx = tx
         self._now = clock.to_text(tx.now)
         self._standings = standings
-        self._rows: dict[Table, list[Mapping[str, Any]]] = defaultdict(list)
+        self._rows: dict[Table, list[dict[str, Any]]] = defaultdict(list)
 
     def add(self, write: Write) -> dict[str, Any]:
-        """Return the row of a version, to be inserted with all that belongs to it; raises before it notes anything."""
+        """Return a version's row, to be inserted with all that belongs to it, and its model's task type.
+
+        Raises before it notes anything.
+        """
         request, tx = write.request, self._tx.acting(write.actor)
         name, given = request["name"], request["values"]
         standing = self._standings.setdefault(name, _Standing())
         number = _number(request, standing)
+        task_type = _task_type(request, standing)
         parent_id = _parent(tx.connection, request, standing)
         reference = _frame(request["reference"])
         values = {
             **given,
-            "model_id": standing.model_id or self._add_model(tx, request),
+            "model_id": self._model(tx, request, standing, task_type),
             "version": str(number),
             "sort_key": number.sort_key,
             "parent_id": parent_id,
@@ -130,15 +138,29 @@ class _Batch:
             tx.record("reference.set", f"model:{name}@{number}", **row)
             kept["reference"] = reference.artifact
         self._rows[schema.artifact_references] += _artifact_rows(values["id"], kept)
-        return values
+        return {"values": values, "task_type": task_type}
 
     def insert(self) -> None:
         """Write the rows."""
         for table, rows_of_table in self._rows.items():
             self._tx.insert(table, rows_of_table)
 
+    def _model(self, tx: Transaction, request: Mapping[str, Any], standing: _Standing, task_type: str | None) -> str:
+        """Return the id of the version's model, which a first version makes and the first task type completes."""
+        if standing.model_id is None:
+            standing.task_type = task_type
+            return self._add_model(tx, request)
+        if task_type != standing.task_type:
+            standing.task_type = task_type
+            for row in self._rows[schema.models]:
+                if row["id"] == standing.model_id:
+                    row["task_type"] = task_type
+            tx.execute(update(schema.models).where(_MODELS.id == standing.model_id).values(task_type=task_type))
+            tx.record("model.updated", f"model:{request['name']}", task_type=task_type)
+        return standing.model_id
+
     def _add_model(self, tx: Transaction, request: Mapping[str, Any]) -> str:
-        values = {
+        values: dict[str, Any] = {
             "id": request["values"]["model_id"],
             "name": request["name"],
             "description": request["values"]["description"],
@@ -167,6 +189,16 @@ def _number(request: Mapping[str, Any], standing: _Standing) -> SemanticVersion:
     return SemanticVersion.parse(wanted)
 
 
+def _task_type(request: Mapping[str, Any], standing: _Standing) -> str | None:
+    said = request["task_type"]
+    if said is None or standing.task_type in (None, said):
+        return said or standing.task_type
+    raise InvalidMetadataError(
+        f"'{request['name']}' is a model for {standing.task_type}, and this version is for {said}; versions of one "
+        "model can take each other's place. Register it under another name, or leave out the task type."
+    )
+
+
 def _parent(connection: Connection, request: Mapping[str, Any], standing: _Standing) -> str | None:
     if request["parent"] is not None:
         return resolution.resolve(connection, request["parent"]).id
@@ -186,6 +218,7 @@ _STANDINGS = (
     select(
         _MODELS.name.label("model_name"),
         _MODELS.id.label("known_model_id"),
+        _MODELS.task_type.label("known_task_type"),
         _VERSIONS.id,
         _VERSIONS.version,
         _VERSIONS.sort_key,
@@ -211,7 +244,9 @@ def _look_up(connection: Connection, requests: Sequence[Mapping[str, Any]]) -> d
     wanted = sorted({request["version"] for request in requests} - {None})
     standings: dict[str, _Standing] = {}
     for row in connection.execute(_STANDINGS, {"names": names, "wanted": wanted}):
-        standing = standings.setdefault(row.model_name, _Standing(model_id=row.known_model_id))
+        standing = standings.setdefault(
+            row.model_name, _Standing(model_id=row.known_model_id, task_type=row.known_task_type)
+        )
         if row.id is not None:
             standing.add(dict(row._mapping))
     return standings

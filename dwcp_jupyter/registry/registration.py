@@ -19,6 +19,7 @@ from dwcp_jupyter import clock, flavors
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import TransitionError, VersionExistsError
 from dwcp_jupyter.registry import recording, resolution, rows
+from dwcp_jupyter.registry.checking import check_mapping, check_metrics, check_tags, check_text
 from dwcp_jupyter.registry.names import check_name
 from dwcp_jupyter.registry.stages import Stage
 from dwcp_jupyter.registry.values import ModelMetadata, ModelVersion
@@ -37,6 +38,9 @@ __all__ = [
     "seal",
 ]
 
+_MAPPINGS = ("hyperparameters", "environment", "custom_metadata")
+_TEXTS = ("framework_version", "author", "training_dataset", "task_type", "git_commit", "run_id")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -46,7 +50,6 @@ class Plan:
     name: str
     version: SemanticVersion | None
     bump: Bump
-    metrics: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +64,16 @@ class Kept:
 
 def prepare(metadata: ModelMetadata, *, bump: Bump | str) -> Plan:
     """Return the plan for `metadata`; raises for what could not be kept."""
+    name = check_name(metadata.name)
+    said: dict[str, Any] = {field: check_mapping(getattr(metadata, field), field=field) for field in _MAPPINGS}
+    said |= {field: check_text(getattr(metadata, field), field=field) for field in ("description", "changelog")}
+    said |= {field: check_text(getattr(metadata, field), field=field) or None for field in _TEXTS}
+    said |= {"name": name, "metrics": check_metrics(metadata.metrics), "tags": check_tags(metadata.tags)}
     return Plan(
-        metadata=metadata,
-        name=check_name(metadata.name),
+        metadata=replace(metadata, **said),
+        name=name,
         version=None if metadata.version is None else SemanticVersion.parse(metadata.version),
         bump=Bump(bump),
-        metrics=rows.check_metrics(metadata.metrics),
     )
 
 
@@ -138,7 +145,7 @@ def commit(stores: Stores, plan: Plan, kept: Kept, *, actor: Actor | None, new_i
         raise VersionExistsError(
             f"'{plan.name}@{wanted}' was registered by another process just now. Register again."
         ) from exc
-    return rows.from_values(done["values"], name=plan.name, task_type=plan.metadata.task_type)
+    return rows.from_values(done["values"], name=plan.name, task_type=done["task_type"])
 
 
 def seal(stores: Stores, draft: ModelVersion, kept: Kept, *, actor: Actor | None) -> ModelVersion:
@@ -216,7 +223,7 @@ def _request(plan: Plan, kept: Kept, new_id: Callable[[], str]) -> dict[str, Any
         stage=Stage.DEVELOPMENT,
         framework=None if said.framework is None else flavors.Framework(str(said.framework)),
         framework_version=said.framework_version,
-        metrics=plan.metrics,
+        metrics=dict(said.metrics),
         hyperparameters=dict(said.hyperparameters),
         tags=tuple(said.tags),
         description=said.description,

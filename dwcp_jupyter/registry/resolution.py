@@ -6,6 +6,8 @@ versions are several is refused with their references. Not found says what was m
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select
@@ -28,18 +30,17 @@ def resolve(connection: Connection, reference: str, *, must_be_certain: bool = F
     ------
     ModelNotFoundError, AmbiguousModelError
     """
-    by_id = _by_id(connection, reference)
-    if by_id is not None:
-        return _value(connection, by_id)
-    parsed = parse_reference(reference)
-    model = model_row(connection, parsed.name)
-    found = connection.execute(
-        rows.VERSIONS.where(schema.versions.c.model_id == model.id, _condition(parsed, model.id)).order_by(
-            schema.versions.c.sort_key.desc()
-        )
-    ).all()
+    found = _by_id(connection, reference)
     if not found:
-        raise ModelNotFoundError(_explain_missing(connection, parsed, model.id))
+        parsed = parse_reference(reference)
+        model = model_row(connection, parsed.name)
+        found = connection.execute(
+            rows.VERSIONS.where(schema.versions.c.model_id == model.id, _condition(parsed, model.id)).order_by(
+                schema.versions.c.sort_key.desc()
+            )
+        ).all()
+        if not found:
+            raise ModelNotFoundError(_explain_missing(connection, parsed, model.id))
     if must_be_certain and len(found) > 1:
         candidates = [f"{row.model_name}@{row.version}" for row in found]
         shown = ", ".join(candidates[:8]) + (" …" if len(candidates) > 8 else "")
@@ -67,7 +68,7 @@ def model_row(connection: Connection, name_or_id: str) -> Row[Any]:
 def find_model(connection: Connection, name_or_id: str) -> Row[Any] | None:
     """Return the row of a model by name or id, or None."""
     table = schema.models
-    condition = table.c.name == name_or_id
+    condition = table.c.name == unicodedata.normalize("NFC", name_or_id)
     if len(name_or_id) == _ID_LENGTH:
         condition = condition | (table.c.id == name_or_id)
     return connection.execute(select(table).where(condition)).first()
@@ -81,11 +82,12 @@ def aliases_of(connection: Connection, version_id: str) -> tuple[str, ...]:
     return tuple(connection.execute(query).scalars())
 
 
-def _by_id(connection: Connection, reference: str) -> Row[Any] | None:
+def _by_id(connection: Connection, reference: str) -> Sequence[Row[Any]]:
+    """Return the version with that id, or the versions of the model with that id, the highest first."""
     if len(reference) != _ID_LENGTH or "@" in reference:
-        return None
+        return ()
     query = rows.VERSIONS.where((schema.versions.c.id == reference) | (schema.versions.c.model_id == reference))
-    return connection.execute(query.order_by(schema.versions.c.sort_key.desc())).first()
+    return connection.execute(query.order_by(schema.versions.c.sort_key.desc())).all()
 
 
 def _value(connection: Connection, row: Row[Any]) -> ModelVersion:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from types import SimpleNamespace
@@ -17,7 +16,7 @@ from dwcp_jupyter.registry.values import Model, ModelVersion
 from dwcp_jupyter.registry.versioning import SemanticVersion
 from dwcp_jupyter.store import schema
 
-__all__ = ["VERSIONS", "check_metrics", "from_values", "to_model", "to_version", "version_values"]
+__all__ = ["VERSIONS", "from_values", "to_model", "to_version", "version_values"]
 
 _STAGE_ORDER = {
     stage: rank for rank, stage in enumerate((Stage.PRODUCTION, Stage.STAGING, Stage.DEVELOPMENT, Stage.ARCHIVED))
@@ -140,26 +139,6 @@ def version_values(version: ModelVersion) -> dict[str, Any]:
         "created_by": version.created_by,
         "sealed_at": None if version.sha256 is None else _text(version.created_at),
     }
-
-
-def check_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return metrics as floats.
-
-    Raises
-    ------
-    ValueError
-        For one that is no finite number.
-    """
-    checked: dict[str, float] = {}
-    for name, value in metrics.items():
-        try:
-            number = float(value)
-        except (TypeError, ValueError) as exc:
-            raise ValueError(f"Metric '{name}' is {value!r}, which is no number. Leave it out or compute it.") from exc
-        if not math.isfinite(number):
-            raise ValueError(f"Metric '{name}' is {value!r}. Leave it out: it cannot be compared.")
-        checked[str(name)] = number
-    return checked
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -36,6 +36,7 @@ STATUSES: dict[type[DwcpError], int] = {
     exceptions.EndpointNotFoundError: 404,
     exceptions.FlavorError: 422,
     exceptions.IntegrityError: 500,
+    exceptions.InvalidMetadataError: 400,
     exceptions.InvalidNameError: 400,
     exceptions.InvalidVersionError: 400,
     exceptions.LeaseTimeoutError: 503,

@@ -37,8 +37,8 @@ class Artifact:
 class ArtifactStore:
     """Content-addressed blobs under `location`, a folder or an fsspec URL.
 
-    Any number of processes may read and write at once. Nothing is ever changed or removed here. The folder is
-    created at the first write.
+    Any number of processes may read and write at once. Nothing is ever changed or removed here, only a damaged blob
+    is replaced by a whole one. The folder is created at the first write.
     """
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
@@ -48,7 +48,7 @@ class ArtifactStore:
     def put_bytes(self, data: bytes) -> Artifact:
         """Keep `data`."""
         artifact = Artifact(sha256=hashing.sha256_bytes(data), size_bytes=len(data))
-        if not self.exists(artifact.sha256):
+        if not self._is_whole(artifact):
             self._write(artifact.sha256, data=data)
         return artifact
 
@@ -58,7 +58,7 @@ class ArtifactStore:
         if not stat.S_ISREG(source.stat().st_mode):
             raise ValueError(f"'{source}' is not a regular file, so it cannot be kept. Pass a file.")
         artifact = Artifact(sha256=hashing.sha256_file(source), size_bytes=source.stat().st_size)
-        if not self.exists(artifact.sha256):
+        if not self._is_whole(artifact):
             self._write(artifact.sha256, source=source)
         return artifact
 
@@ -148,6 +148,19 @@ class ArtifactStore:
     def exists(self, sha256: str) -> bool:
         """Return whether there is such a blob."""
         return bool(self._filesystem.exists(self._path(sha256)))
+
+    def _is_whole(self, artifact: Artifact) -> bool:
+        """Return whether the blob is there as it was written; one that a disk or a hand damaged is written again.
+
+        On an object store the size must do: to read all of it would cost as much as to write it.
+        """
+        path = self._path(artifact.sha256)
+        try:
+            if self._filesystem.size(path) != artifact.size_bytes:
+                return False
+        except FileNotFoundError:
+            return False
+        return not self._is_local or hashing.sha256_file(Path(path)) == artifact.sha256
 
     def _path(self, sha256: str) -> str:
         if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pathlib
 import pickle
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from dwcp_jupyter.exceptions import (
     ApprovalError,
     FlavorError,
     IntegrityError,
+    InvalidMetadataError,
     InvalidNameError,
     InvalidVersionError,
     ModelNotFoundError,
@@ -206,6 +208,24 @@ class TestFinding:
             assert registry.get_model(reference).id == first.id
         assert registry.get_model("m").id == second.id
 
+    def test_a_models_id_leaves_a_choice_as_its_name_does(self, registry):
+        first = register(registry)
+        assert registry.resolve(first.model_id).id == first.id
+        register(registry)
+        assert registry.get_model(first.model_id).version == "1.1.0"
+        with pytest.raises(AmbiguousModelError):
+            registry.promote_model(first.model_id, "archived")
+
+    def test_two_spellings_that_look_the_same_are_one_name(self, registry):
+        composed, decomposed = "caf\u00e9", "cafe\u0301"
+        register(registry, name=decomposed)
+        assert registry.describe_model(decomposed).name == composed
+        assert len(registry.list_versions(decomposed)) == 1
+        assert registry.get_model(composed).name == registry.get_model(decomposed).name == composed
+        registry.update_model(decomposed, {"description": "noir"})
+        registry.delete_model(decomposed)
+        assert registry.list_models() == ()
+
     def test_the_highest_is_by_number_not_by_text_or_time(self, registry):
         for version in ("1.10.0", "1.9.0", "1.10.0-rc.1"):
             register(registry, version=version)
@@ -299,7 +319,13 @@ class TestAliases:
         kinds = [event.kind for event in stores.metadata.events() if event.kind.startswith("alias")]
         assert kinds == ["alias.set", "alias.set", "alias.removed"]
 
-    @pytest.mark.parametrize("alias", ["production", "1.0.0", "v2.0.0", "a/b", "", "Archived"])
+    def test_an_alias_may_begin_with_a_digit(self, registry):
+        register(registry)
+        registry.set_alias("churn@1.0.0", "2024-best")
+        assert registry.get_model("churn@2024-best").version == "1.0.0"
+        registry.remove_alias("churn", "2024-best")
+
+    @pytest.mark.parametrize("alias", ["production", "1.0.0", "v2.0.0", "a/b", "", "Archived", "1.0", "v2", "2024"])
     def test_what_would_be_read_otherwise_is_no_alias(self, registry, alias):
         register(registry)
         with pytest.raises(InvalidNameError):
@@ -316,6 +342,72 @@ class TestChanging:
         assert registry.describe_model("churn").description == "of the model"
         with pytest.raises(ValueError, match="cannot be changed"):
             registry.update_model("churn@1.0.0", {"metrics": {"auc": 1.0}})
+
+    @pytest.mark.parametrize(
+        "updates",
+        [
+            {"tags": "prod"},
+            {"tags": [1]},
+            {"tags": [""]},
+            {"tags": 3},
+            {"description": 5},
+            {"description": "a\0b"},
+            {"description": "a\ud800b"},
+            {"custom_metadata": [1]},
+            {"custom_metadata": {"a": {"b": "\0"}}},
+        ],
+    )
+    @pytest.mark.parametrize("model", ["churn", "churn@1.0.0"])
+    def test_a_change_to_what_cannot_be_kept_changes_nothing(self, registry, model, updates):
+        register(registry, tags=["a"], description="d")
+        with pytest.raises(InvalidMetadataError):
+            registry.update_model(model, {"description": "new", **updates})
+        with pytest.raises(InvalidMetadataError):
+            register(registry, **updates)
+        assert registry.get_model("churn").description == "d"
+        assert [m.tags for m in registry.list_models()] == [("a",)]
+        assert len(registry.list_versions("churn")) == 1
+
+    def test_none_empties_a_field(self, registry):
+        register(registry, tags=["a"], description="d", custom_metadata={"k": 1})
+        registry.update_model("churn", {"tags": None, "description": None, "custom_metadata": None})
+        found = registry.describe_model("churn")
+        assert (found.tags, found.description, found.custom_metadata) == ((), "", {})
+
+    def test_hyperparameters_are_kept_as_what_can_be_read_again(self, registry):
+        given = {
+            "missing": float("nan"),
+            "depth": np.int64(3),
+            "rate": np.float32(0.5),
+            "sizes": np.array([1, 2]),
+            "is_fast": np.bool_(True),
+            "kinds": {"b", "a"},
+            "path": pathlib.PurePosixPath("a/b"),
+        }
+        kept = register(registry, hyperparameters=given)
+        assert kept.hyperparameters == registry.get_model("churn").hyperparameters
+        assert kept.hyperparameters == {
+            "missing": "nan",
+            "depth": 3,
+            "rate": 0.5,
+            "sizes": [1, 2],
+            "is_fast": True,
+            "kinds": ["a", "b"],
+            "path": "a/b",
+        }
+        endless = {}
+        endless["again"] = endless
+        with pytest.raises(InvalidMetadataError, match="nested"):
+            register(registry, custom_metadata=endless)
+
+    def test_versions_of_one_model_have_one_task(self, registry):
+        register(registry)
+        second = register(registry, task_type="classification")
+        assert second.task_type == register(registry).task_type == "classification"
+        assert registry.get_model("churn@1.0.0").task_type == "classification"
+        with pytest.raises(InvalidMetadataError, match=r"for classification, and this version is for regression"):
+            register(registry, task_type="regression")
+        assert len(registry.list_versions("churn")) == 3
 
     def test_deleting_removes_rows_and_keeps_the_event(self, registry, stores):
         register(registry, metrics={"auc": 0.5})

@@ -343,7 +343,10 @@ def test_a_server_that_ends_does_not_wait_for_requests_that_drip(talk):
                 await writer.drain()
                 await asyncio.sleep(0.01)
         await ended
-        return await reader.read(), echo.asked
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):  # the bytes nobody read make the end a reset
+            answer = await reader.read()
+        return answer, echo.asked
 
     assert talk(conversation, limits=Limits(drain_s=0.2)) == (b"", 0)
 

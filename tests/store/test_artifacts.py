@@ -53,6 +53,17 @@ def test_changed_bytes_are_refused_naming_both_sums(artifacts, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("damaged", [b"", b"sama", b"same and more"])
+def test_to_keep_the_bytes_again_mends_a_damaged_blob(artifacts, tmp_path, damaged):
+    kept = artifacts.put_bytes(b"same")
+    path = blob_path(tmp_path, kept.sha256)
+    path.chmod(0o644)
+    path.write_bytes(damaged)
+    (tmp_path / "a").write_bytes(b"same")
+    assert artifacts.put_file(tmp_path / "a") == kept
+    assert artifacts.read(kept.sha256) == b"same"
+
+
 def test_a_missing_artifact_is_named(artifacts, tmp_path):
     with pytest.raises(ArtifactNotFoundError, match="0" * 64):
         artifacts.read("0" * 64)
