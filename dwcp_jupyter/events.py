@@ -13,6 +13,7 @@ Kind                                                     Subject                
 ``model.created``, ``model.updated``, ``model.deleted``  ``model:NAME``          to a model as a whole
 ``version.registered``, ``version.sealed``               ``model:NAME@VERSION``  a version, or a draft completed
 ``version.promoted``, ``version.deleted``                ``model:NAME@VERSION``  its stage, its end
+``version.compared``                                     ``model:NAME@VERSION``  one version with another
 ``alias.set``, ``alias.removed``                         ``model:NAME@VERSION``  what ``NAME@ALIAS`` means
 ``reference.set``                                        ``model:NAME@VERSION``  the data that drift is measured by
 ``trust.decided``                                        ``artifact:SHA256``     a file may be loaded that can run code

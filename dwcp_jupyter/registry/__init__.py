@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dwcp_jupyter.flavors import Framework
+    from dwcp_jupyter.registry.comparison import Comparison, ComparisonList
     from dwcp_jupyter.registry.model_registry import ModelRegistry
     from dwcp_jupyter.registry.stages import Stage
     from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bump",
+    "Comparison",
+    "ComparisonList",
     "Framework",
     "Model",
     "ModelList",
@@ -29,6 +32,8 @@ __all__ = [
 
 _HOME = {
     "Bump": "dwcp_jupyter.registry.versioning",
+    "Comparison": "dwcp_jupyter.registry.comparison",
+    "ComparisonList": "dwcp_jupyter.registry.comparison",
     "Framework": "dwcp_jupyter.flavors",
     "Model": "dwcp_jupyter.registry.values",
     "ModelList": "dwcp_jupyter.registry.values",

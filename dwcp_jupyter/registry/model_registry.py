@@ -12,6 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,16 @@ from sqlalchemy import delete, insert, select, update
 
 from dwcp_jupyter import clock, flavors, store
 from dwcp_jupyter.events import Actor
-from dwcp_jupyter.exceptions import ApprovalError, ModelNotFoundError, TransitionError, did_you_mean
+from dwcp_jupyter.exceptions import (
+    ApprovalError,
+    InvalidMetadataError,
+    ModelNotFoundError,
+    TransitionError,
+    did_you_mean,
+)
 from dwcp_jupyter.registry import recording, registration, resolution, rows, trusting
 from dwcp_jupyter.registry.checking import check_mapping, check_tags, check_text
+from dwcp_jupyter.registry.comparison import Comparison, ComparisonList, compare_metrics
 from dwcp_jupyter.registry.names import check_alias
 from dwcp_jupyter.registry.stages import Stage, check_transition, stage_of
 from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
@@ -370,6 +378,61 @@ class ModelRegistry:
                 f"'{version.reference}' is a draft: it has no model file. Complete it with store_model_artifact."
             )
         return self._stores.artifacts.fetch_tree(version.sha256, destination)
+
+    def compare_models(
+        self,
+        model_a: str,
+        model_b: str,
+        *,
+        primary_metric: str | None = None,
+        directions: Mapping[str, bool] | None = None,
+        data: Any = None,
+        y_true: Any = None,
+        trust: flavors.Trust | str | None = None,
+    ) -> Comparison:
+        """Return two versions side by side, with the better one where that can be said; it is kept in the history.
+
+        Parameters
+        ----------
+        primary_metric : str, optional
+            The metric that decides. Without it one version must be at least as good in every metric whose direction
+            is known.
+        directions : mapping of str to bool, optional
+            Whether more is better, for metrics whose names do not tell.
+        data, y_true : pandas.DataFrame and array_like, optional
+            Rows that neither model was trained on, shapes (n_samples, n_features) and (n_samples,): both models are
+            asked, and a paired test decides whether a difference is more than luck.
+
+        Raises
+        ------
+        ModelNotFoundError, InvalidMetadataError
+            If one is not there, or the question cannot be answered; nothing is kept then.
+        """
+        a, b = self.get_model(model_a), self.get_model(model_b)
+        if (data is None) is not (y_true is None):
+            raise InvalidMetadataError("A paired test takes both data and y_true. Give the other one too.")
+        test = None
+        if data is not None:
+            from dwcp_jupyter.registry.pairing import paired_test
+
+            first, second = (self.load_model(version.id, trust=trust) for version in (a, b))
+            test = paired_test(first, second, data, y_true, primary_metric=primary_metric)
+        compared = compare_metrics(a, b, primary_metric=primary_metric, directions=directions, test=test)
+        with self._stores.metadata.transaction(self._actor) as tx:
+            tx.record("version.compared", f"model:{a.reference}", **compared.to_json())
+            return replace(compared, time=tx.now, actor=tx.actor.name)
+
+    def list_comparisons(self, model_id: str | None = None) -> ComparisonList:
+        """Return the comparisons that were made, the newest first; with `model_id` those of that version or model."""
+        wanted = None if model_id is None else self.get_model(model_id)
+        found = [
+            Comparison.from_json(event.payload, time=event.time, actor=event.actor.name)
+            for event in reversed(self._stores.metadata.events(kinds=["version.compared"]))
+        ]
+        if wanted is None or model_id is None:
+            return ComparisonList(found)
+        names = {wanted.reference} if "@" in model_id else {v.reference for v in self.list_versions(wanted.name)}
+        return ComparisonList(c for c in found if names & {c.a, c.b})
 
     def set_reference_data(
         self, model_id: str, frame: Any, *, sensitivity: float = 0.05, source: str = "given"

@@ -1,0 +1,292 @@
+"""Which of two versions is better, metric by metric and on the same rows.
+
+A metric is compared in its own direction, which its name tells or the caller; where neither does, the difference is
+shown and nobody wins by it. A winner is named only where the metrics leave no doubt, or where one of them was declared
+to decide; with predictions at hand a difference that could be luck makes a tie.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from dwcp_jupyter.exceptions import InvalidMetadataError, did_you_mean
+from dwcp_jupyter.registry.values import ModelVersion
+from dwcp_jupyter.rendering import Column, Displayed, Facts, Listed, Note, Table, View
+from dwcp_jupyter.statistics import PairedTest, base_name, higher_is_better
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Comparison", "ComparisonList", "MetricDifference", "compare_metrics"]
+
+SIGNIFICANCE = 0.05
+"""Level below which the paired test tells a difference from luck."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricDifference:
+    """One metric of two versions.
+
+    Attributes
+    ----------
+    a, b : float or None
+        None where a version does not have it.
+    higher_is_better : bool or None
+        None where nothing tells.
+    """
+
+    name: str
+    a: float | None
+    b: float | None
+    higher_is_better: bool | None
+
+    @property
+    def difference(self) -> float | None:
+        """``b - a``."""
+        return None if self.a is None or self.b is None else self.b - self.a
+
+    @property
+    def better(self) -> str | None:
+        """``"a"``, ``"b"``, ``"tie"``, or None where that cannot be said."""
+        if self.a is None or self.b is None:
+            return None
+        if math.isclose(self.a, self.b, rel_tol=1e-12, abs_tol=1e-15):
+            return "tie"
+        if self.higher_is_better is None:
+            return None
+        return "b" if (self.b > self.a) is self.higher_is_better else "a"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison(Displayed):
+    """Two versions side by side.
+
+    Attributes
+    ----------
+    a, b : str
+        References.
+    metrics : tuple of MetricDifference
+    winner : str or None
+        Reference of the better one; None for a tie, or where it cannot be told. `reason` says why.
+    primary_metric : str or None
+        The one that was declared to decide.
+    test : PairedTest or None
+        Of both on the same rows, where these were given.
+    """
+
+    a: str
+    b: str
+    metrics: tuple[MetricDifference, ...]
+    winner: str | None
+    reason: str
+    primary_metric: str | None = None
+    test: PairedTest | None = None
+    time: datetime | None = None
+    actor: str | None = None
+
+    @property
+    def metrics_diff(self) -> Mapping[str, float]:
+        """Differences ``b - a`` of the metrics that both have."""
+        return {metric.name: metric.difference for metric in self.metrics if metric.difference is not None}
+
+    def table(self) -> pd.DataFrame:
+        """Return the metrics, one row each: ``metric``, ``a``, ``b``, ``difference``, ``direction``, ``better``."""
+        import pandas as pd
+
+        rows = [(m.name, m.a, m.b, m.difference, _direction(m), self._side(m.better)) for m in self.metrics]
+        return pd.DataFrame(rows, columns=["metric", self.a, self.b, "difference", "direction", "better"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as its event keeps it."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "metrics": [[m.name, m.a, m.b, m.higher_is_better] for m in self.metrics],
+            "winner": self.winner,
+            "reason": self.reason,
+            "primary_metric": self.primary_metric,
+            "test": None if self.test is None else _test_to_json(self.test),
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any], *, time: datetime | None = None, actor: str | None = None) -> Self:
+        """Return what `to_json` kept."""
+        return cls(
+            a=record["a"],
+            b=record["b"],
+            metrics=tuple(
+                MetricDifference(name=name, a=a, b=b, higher_is_better=direction)
+                for name, a, b, direction in record["metrics"]
+            ),
+            winner=record["winner"],
+            reason=record["reason"],
+            primary_metric=record["primary_metric"],
+            test=None if record["test"] is None else _test_from_json(record["test"]),
+            time=time,
+            actor=actor,
+        )
+
+    def _side(self, side: str | None) -> str:
+        return {"a": self.a, "b": self.b, "tie": "tie"}.get(side or "", "")
+
+    def _view(self) -> View:
+        blocks: list[Any] = [
+            Note(f"{self.winner or 'No winner'}: {self.reason}", "success" if self.winner else "info"),
+        ]
+        if self.metrics:
+            rows = [(m.name, m.a, m.b, m.difference, _direction(m), self._side(m.better)) for m in self.metrics]
+            columns = ("Metric", self.a, self.b, Column("Difference"), "Better is", "Better")
+            blocks.append(Table(columns, rows))
+        if self.test is not None:
+            low, high = self.test.interval
+            blocks.append(
+                Facts(
+                    {
+                        "Paired test": f"{self.test.name} on the same {self.test.n:,} rows",
+                        "Difference": f"{self.test.difference:+.4g}, 95 % interval {low:+.4g} to {high:+.4g}",
+                        "p-value": self.test.p_value,
+                    }
+                )
+            )
+        return View(f"{self.a} and {self.b}", blocks)
+
+
+class ComparisonList(Listed[Comparison]):
+    """Comparisons that were made, the newest first."""
+
+    __slots__ = ()
+
+    def _view(self) -> View:
+        rows = [(c.time, c.a, c.b, c.winner or "none", c.reason, c.actor or "") for c in self]
+        columns = ("Time", "A", "B", "Winner", "Why", "By")
+        empty = Note("No comparison was made yet. Make one with %compare A B.", "info")
+        return View("Comparisons", [Table(columns, rows)] if rows else [empty])
+
+
+def compare_metrics(
+    a: ModelVersion,
+    b: ModelVersion,
+    *,
+    primary_metric: str | None = None,
+    directions: Mapping[str, bool] | None = None,
+    test: PairedTest | None = None,
+) -> Comparison:
+    """Return two versions side by side.
+
+    Parameters
+    ----------
+    directions : mapping of str to bool, optional
+        Whether more is better, for metrics whose names do not tell.
+    test : PairedTest, optional
+        Of `primary_metric`, or of accuracy, on the same rows.
+
+    Raises
+    ------
+    InvalidMetadataError
+        If both do not have the primary metric, or nothing tells its direction.
+    """
+    said = dict(directions or {})
+    metrics = tuple(
+        MetricDifference(name=name, a=a.metrics.get(name), b=b.metrics.get(name), higher_is_better=_known(name, said))
+        for name in sorted({*a.metrics, *b.metrics}, key=lambda name: (base_name(name), name))
+    )
+    if test is not None:
+        higher = True if primary_metric is None and test.name == "McNemar" else _known(primary_metric or "mse", said)
+        side, reason = _by_test(test, _decide(metrics, a, b)[0], is_higher_better=higher, primary_metric=primary_metric)
+    elif primary_metric is not None:
+        side, reason = _by_primary(metrics, a, b, primary_metric)
+    else:
+        side, reason = _decide(metrics, a, b)
+    return Comparison(
+        a=a.reference,
+        b=b.reference,
+        metrics=metrics,
+        winner={"a": a.reference, "b": b.reference}.get(side),
+        reason=reason,
+        primary_metric=primary_metric,
+        test=test,
+    )
+
+
+def _known(name: str, said: Mapping[str, bool]) -> bool | None:
+    return said.get(name, said.get(base_name(name), higher_is_better(name)))
+
+
+def _decide(metrics: tuple[MetricDifference, ...], a: ModelVersion, b: ModelVersion) -> tuple[str, str]:
+    judged = {m.name: m.better for m in metrics if m.better is not None}
+    sides = set(judged.values()) - {"tie"}
+    if not judged:
+        return "", "they have no metric in common whose direction is known; name one by primary_metric and directions."
+    if not sides:
+        return "", f"equal in {_listed(judged)}."
+    if len(sides) == 1:
+        side = sides.pop()
+        better = [name for name, who in judged.items() if who == side]
+        equal = [name for name, who in judged.items() if who == "tie"]
+        return side, f"better in {_listed(better)}" + (f", equal in {_listed(equal)}." if equal else ".")
+    by_a, by_b = ([name for name, who in judged.items() if who == side] for side in ("a", "b"))
+    return "", (
+        f"{a.reference} is better in {_listed(by_a)}, {b.reference} in {_listed(by_b)}; name the metric that decides "
+        "by primary_metric."
+    )
+
+
+def _by_primary(
+    metrics: tuple[MetricDifference, ...], a: ModelVersion, b: ModelVersion, primary_metric: str
+) -> tuple[str, str]:
+    found = next((m for m in metrics if m.name == primary_metric), None)
+    if found is None or found.a is None or found.b is None:
+        shared = [m.name for m in metrics if m.difference is not None]
+        without = " and ".join(v.reference for v in (a, b) if primary_metric not in v.metrics)
+        raise InvalidMetadataError(
+            f"{without} has no metric '{primary_metric}'.{did_you_mean(primary_metric, shared)} "
+            f"Both have: {', '.join(shared) or 'none'}."
+        )
+    if found.better is None:
+        raise _unknown_direction(primary_metric)
+    if found.better == "tie":
+        return "", f"equal in {primary_metric}."
+    side, other = (found.b, found.a) if found.better == "b" else (found.a, found.b)
+    return found.better, f"{primary_metric} {side:.4g} against {other:.4g}."
+
+
+def _by_test(
+    test: PairedTest, recorded: str, *, is_higher_better: bool | None, primary_metric: str | None
+) -> tuple[str, str]:
+    """Return the winner by the test: what was measured on the same rows counts more than what was once recorded."""
+    if is_higher_better is None:
+        raise _unknown_direction(str(primary_metric))
+    if not test.p_value < SIGNIFICANCE:
+        return "", f"on the same {test.n:,} rows the difference could be luck ({test.name}, p = {test.p_value:.2g})."
+    side = "b" if (test.difference > 0) is is_higher_better else "a"
+    contrary = " The recorded metrics, of other rows, say the opposite." if recorded not in ("", side) else ""
+    return side, f"better on the same {test.n:,} rows ({test.name}, p = {test.p_value:.2g}).{contrary}"
+
+
+def _unknown_direction(metric: str) -> InvalidMetadataError:
+    return InvalidMetadataError(
+        f"Nothing tells whether more '{metric}' is better. Say it: directions={{'{metric}': True}}."
+    )
+
+
+def _test_to_json(test: PairedTest) -> dict[str, Any]:
+    interval = [bound if math.isfinite(bound) else None for bound in test.interval]
+    return {**asdict(test), "interval": interval}
+
+
+def _test_from_json(record: Mapping[str, Any]) -> PairedTest:
+    low, high = (math.nan if bound is None else bound for bound in record["interval"])
+    return PairedTest(**{**record, "interval": (low, high)})
+
+
+def _direction(metric: MetricDifference) -> str:
+    return {True: "higher", False: "lower", None: "unknown"}[metric.higher_is_better]
+
+
+def _listed(names: Any, most: int = 4) -> str:
+    shown = list(names)
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
