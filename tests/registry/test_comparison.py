@@ -149,7 +149,7 @@ class TestOnTheSameRows:
         ask = registry.compare_models
         with pytest.raises(InvalidMetadataError, match="both data and y_true"):
             ask(a, b, data=inputs)
-        with pytest.raises(InvalidMetadataError, match="One true value|one true value"):
+        with pytest.raises(InvalidMetadataError, match="one true value"):
             ask(a, b, data=inputs, y_true=label[:5])
         with pytest.raises(InvalidMetadataError, match="missing"):
             ask(a, b, data=inputs, y_true=[None, *label[1:]])
