@@ -14,6 +14,9 @@ Kind                                                     Subject                
 ``version.registered``, ``version.sealed``               ``model:NAME@VERSION``  a version, or a draft completed
 ``version.promoted``, ``version.deleted``                ``model:NAME@VERSION``  its stage, its end
 ``version.compared``                                     ``model:NAME@VERSION``  one version with another
+``approval.requested``, ``approval.decided``             ``model:NAME@VERSION``  a stage change asked for, judged
+``evidence.recorded``                                    ``model:NAME@VERSION``  what gates look at
+``policy.set``, ``policy.removed``                       ``policy:NAME/STAGE``   what a stage asks of a version
 ``alias.set``, ``alias.removed``                         ``model:NAME@VERSION``  what ``NAME@ALIAS`` means
 ``reference.set``                                        ``model:NAME@VERSION``  the data that drift is measured by
 ``trust.decided``                                        ``artifact:SHA256``     a file may be loaded that can run code

@@ -24,6 +24,8 @@ IPython: ``server`` and ``magics`` each hold one table that maps them.
     ├── InvalidMetadataError (ValueError)        what is said of a version cannot be kept
     ├── TransitionError (ValueError)             a stage change that is not allowed
     ├── ApprovalError (PermissionError)          a stage change that nobody approved
+    ├── GateError (PermissionError)              a stage change for which the evidence does not pass
+    ├── PolicyError (ValueError)                 a stage policy that cannot be one
     ├── SignatureError (ValueError)              data that do not fit a model's signature
     ├── FlavorError (TypeError)                  a model that no flavor can keep
     ├── EndpointNotFoundError (LookupError)
@@ -52,6 +54,7 @@ __all__ = [
     "EndpointExistsError",
     "EndpointNotFoundError",
     "FlavorError",
+    "GateError",
     "IntegrityError",
     "InvalidMetadataError",
     "InvalidNameError",
@@ -62,6 +65,7 @@ __all__ = [
     "MonitoringError",
     "PipelineConfigError",
     "PipelineError",
+    "PolicyError",
     "PredictionError",
     "QueueFullError",
     "SchemaTooNewError",
@@ -222,6 +226,24 @@ class TransitionError(DwcpError, ValueError):
 
 class ApprovalError(DwcpError, PermissionError):
     """A change of stage that needs an approval nobody gave."""
+
+
+class GateError(DwcpError, PermissionError):
+    """A change of stage for which the recorded evidence does not pass the policy's checks.
+
+    Attributes
+    ----------
+    failures : tuple of str
+        One for each failed check, with the value found.
+    """
+
+    def __init__(self, message: str, *, failures: Sequence[str]) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
+
+
+class PolicyError(DwcpError, ValueError):
+    """A stage policy that cannot be one."""
 
 
 class SignatureError(DwcpError, ValueError):

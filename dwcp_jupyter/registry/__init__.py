@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dwcp_jupyter.flavors import Framework
+    from dwcp_jupyter.registry.approvals import Approval, ApprovalList, ApprovalState, Decision
     from dwcp_jupyter.registry.comparison import Comparison, ComparisonList
     from dwcp_jupyter.registry.model_registry import ModelRegistry
+    from dwcp_jupyter.registry.policies import StagePolicy
     from dwcp_jupyter.registry.stages import Stage
     from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
     from dwcp_jupyter.registry.versioning import Bump, SemanticVersion
 
 __all__ = [
+    "Approval",
+    "ApprovalList",
+    "ApprovalState",
     "Bump",
     "Comparison",
     "ComparisonList",
+    "Decision",
     "Framework",
     "Model",
     "ModelList",
@@ -27,13 +33,18 @@ __all__ = [
     "ModelVersion",
     "SemanticVersion",
     "Stage",
+    "StagePolicy",
     "VersionList",
 ]
 
 _HOME = {
+    "Approval": "dwcp_jupyter.registry.approvals",
+    "ApprovalList": "dwcp_jupyter.registry.approvals",
+    "ApprovalState": "dwcp_jupyter.registry.approvals",
     "Bump": "dwcp_jupyter.registry.versioning",
     "Comparison": "dwcp_jupyter.registry.comparison",
     "ComparisonList": "dwcp_jupyter.registry.comparison",
+    "Decision": "dwcp_jupyter.registry.approvals",
     "Framework": "dwcp_jupyter.flavors",
     "Model": "dwcp_jupyter.registry.values",
     "ModelList": "dwcp_jupyter.registry.values",
@@ -42,6 +53,7 @@ _HOME = {
     "ModelVersion": "dwcp_jupyter.registry.values",
     "SemanticVersion": "dwcp_jupyter.registry.versioning",
     "Stage": "dwcp_jupyter.registry.stages",
+    "StagePolicy": "dwcp_jupyter.registry.policies",
     "VersionList": "dwcp_jupyter.registry.values",
 }
 

@@ -21,17 +21,15 @@ from sqlalchemy import delete, insert, select, update
 from dwcp_jupyter import clock, flavors, store
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import (
-    ApprovalError,
     InvalidMetadataError,
     ModelNotFoundError,
-    TransitionError,
     did_you_mean,
 )
 from dwcp_jupyter.registry import recording, registration, resolution, rows, trusting
 from dwcp_jupyter.registry.checking import check_mapping, check_tags, check_text
 from dwcp_jupyter.registry.comparison import Comparison, ComparisonList, compare_metrics
+from dwcp_jupyter.registry.guarding import GuardedStages
 from dwcp_jupyter.registry.names import check_alias
-from dwcp_jupyter.registry.stages import Stage, check_transition, stage_of
 from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
 from dwcp_jupyter.registry.versioning import Bump
 from dwcp_jupyter.store import schema
@@ -46,7 +44,7 @@ _UPDATABLE: dict[str, Callable[[Any], str]] = {
 _FILTERS = ("name", "stage", "tag", "framework")
 
 
-class ModelRegistry:
+class ModelRegistry(GuardedStages):
     """The models of one workspace.
 
     Safe for threads and processes; every call is atomic.
@@ -253,40 +251,6 @@ class ModelRegistry:
                 subject, owner = model.name, model.id
             tx.execute(update(schema.models).where(schema.models.c.id == owner).values(updated_at=now))
             tx.record("model.updated", f"model:{subject}", **values)
-
-    def promote_model(self, model_id: str, target_stage: Stage | str) -> ModelVersion:
-        """Return the version, moved to another stage.
-
-        Raises
-        ------
-        TransitionError
-            If the life cycle has no such step, or the version is a draft.
-        ApprovalError
-            For production: nothing gets there without an approval, and approvals are not part of this release.
-        """
-        target = stage_of(target_stage)
-        self._refuse_empty(model_id)
-        with self._stores.metadata.transaction(self._actor) as tx:
-            version = resolution.resolve(tx.connection, model_id, must_be_certain=True)
-            check_transition(version.reference, version.stage, target)
-            if version.is_draft and target is not Stage.ARCHIVED:
-                raise TransitionError(
-                    f"'{version.reference}' is a draft without a model file. Complete it by store_model_artifact."
-                )
-            if target is Stage.PRODUCTION:
-                raise ApprovalError(
-                    f"'{version.reference}' cannot go to production: that takes an approval by a second person, which "
-                    "this release cannot record yet. It stays in staging, from where it can be deployed."
-                )
-            tx.execute(update(schema.versions).where(schema.versions.c.id == version.id).values(stage=str(target)))
-            tx.record(
-                "version.promoted",
-                f"model:{version.reference}",
-                version_id=version.id,
-                source=str(version.stage),
-                target=str(target),
-            )
-            return resolution.resolve(tx.connection, version.id)
 
     def set_alias(self, model_id: str, alias: str) -> ModelVersion:
         """Return the version that ``name@alias`` means from now on."""

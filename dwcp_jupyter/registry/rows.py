@@ -67,9 +67,11 @@ def to_version(row: Row[Any], aliases: tuple[str, ...] = ()) -> ModelVersion:
     )
 
 
-def from_values(values: Mapping[str, Any], *, name: str, task_type: str | None) -> ModelVersion:
+def from_values(
+    values: Mapping[str, Any], *, name: str, task_type: str | None, aliases: tuple[str, ...] = ()
+) -> ModelVersion:
     """Return the value of a row of `schema.versions` as `version_values` makes it."""
-    return to_version(cast("Row[Any]", SimpleNamespace(**values, model_name=name, task_type=task_type)))
+    return to_version(cast("Row[Any]", SimpleNamespace(**values, model_name=name, task_type=task_type)), aliases)
 
 
 def to_model(connection: Connection, row: Row[Any]) -> Model:

@@ -80,14 +80,23 @@ def read(
     after: int = 0,
     kinds: Sequence[str] | None = None,
     subject: str | None = None,
+    below: str | None = None,
     limit: int | None = None,
 ) -> list[events.Event]:
-    """Return events in order, the first `limit` of them if that is given."""
+    """Return events in order, the first `limit` of them if that is given.
+
+    `below` names a subject whose events are wanted with those of its parts: of ``model:churn`` also
+    ``model:churn@1.0.0``.
+    """
     query = select(schema.events.c.body).where(schema.events.c.seq > after).order_by(schema.events.c.seq)
     if kinds is not None:
         query = query.where(schema.events.c.kind.in_(list(kinds)))
     if subject is not None:
         query = query.where(schema.events.c.subject == subject)
+    if below is not None:
+        start = f"{below}@"
+        is_part = func.substr(schema.events.c.subject, 1, len(start)) == start
+        query = query.where((schema.events.c.subject == below) | is_part)
     if limit is not None:
         query = query.limit(limit)
     return [events.Event.from_body(body) for body in connection.execute(query).scalars()]

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,11 @@ class Transaction:
         """Insert rows, each with a value for every column."""
         insert_rows(self.connection, table, rows)
 
-    def record(self, kind: str, subject: str, **payload: Any) -> None:
+    def events(self, *, kinds: Sequence[str], below: str) -> list[Event]:
+        """Return the events so far, of these kinds, of a subject and its parts."""
+        return event_log.read(self.connection, kinds=kinds, below=below)
+
+    def record(self, kind: str, subject: str, /, **payload: Any) -> None:
         """Append an event when the transaction commits."""
         self._pending.append(event_log.Pending(kind=kind, subject=subject, actor=self.actor, payload=payload))
 
@@ -223,11 +228,19 @@ class Metadata:
         after: int = 0,
         kinds: Sequence[str] | None = None,
         subject: str | None = None,
+        below: str | None = None,
         limit: int | None = None,
     ) -> list[Event]:
-        """Return the events after number `after` in order, of these kinds and this subject where given."""
+        """Return the events after number `after` in order, of these kinds and this subject where given.
+
+        `below` takes a subject with its parts: all versions of a model.
+        """
         with self.read() as connection:
-            return event_log.read(connection, after=after, kinds=kinds, subject=subject, limit=limit)
+            return event_log.read(connection, after=after, kinds=kinds, subject=subject, below=below, limit=limit)
+
+    def now(self) -> datetime:
+        """Return the time by this workspace's clock."""
+        return self._now()
 
     def head(self) -> tuple[int, str]:
         """Return number and hash of the newest event; keep it elsewhere to prove later that none was cut off."""

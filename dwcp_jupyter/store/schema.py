@@ -138,6 +138,53 @@ runs = Table(
     Column("ended_at", String),
 )
 
+policies = Table(
+    "policies",
+    METADATA,
+    Column("model", String, primary_key=True),  # a name, or * for every model without its own
+    Column("stage", String, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("set_by", String, nullable=False),
+    Column("set_at", String, nullable=False),
+)
+
+evidence = Table(
+    "evidence",
+    METADATA,
+    Column("version_id", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("recorded_by", String, nullable=False),
+    Column("recorded_at", String, nullable=False),
+)
+
+approvals = Table(
+    "approvals",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("version_id", String, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("requested_by", String, nullable=False),
+    Column("assurance", String, nullable=False),
+    Column("justification", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("covers", String, nullable=False),  # the sum of artifact and metrics for which it was asked
+    Column("requested_at", String, nullable=False),
+    Column("expires_at", String, nullable=False),
+)
+
+decisions = Table(
+    "decisions",
+    METADATA,
+    Column("approval_id", String, primary_key=True),
+    Column("reviewer", String, primary_key=True),  # as people are compared, so that nobody decides twice
+    Column("name", String, nullable=False),
+    Column("assurance", String, nullable=False),
+    Column("is_approved", Integer, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("decided_at", String, nullable=False),
+)
+
 endpoints = Table(
     "endpoints",
     METADATA,
@@ -165,5 +212,5 @@ def load(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The highest number in `store.migrations`; a workspace above it was written by a newer release."""

@@ -1,0 +1,99 @@
+"""Evidence recorded of a version, and the checks of a stage on it.
+
+Whoever measures something of a version (bias, drift, a model card) records it here under its kind; the policy of a
+stage reads it when the version is to enter. A refusal names every failed check with the value that was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from dwcp_jupyter import clock
+from dwcp_jupyter.exceptions import GateError, InvalidNameError
+from dwcp_jupyter.registry.checking import check_mapping
+from dwcp_jupyter.registry.policies import StagePolicy
+from dwcp_jupyter.registry.stages import Stage
+from dwcp_jupyter.registry.values import ModelVersion
+from dwcp_jupyter.store import Transaction, schema
+
+__all__ = ["check_gates", "evidence_of", "record_evidence", "remove_policy", "set_policy"]
+
+_OWN_KINDS = ("metrics", "tags")
+"""Kinds that the version itself has."""
+
+
+def set_policy(tx: Transaction, model: str, stage: Stage, policy: StagePolicy) -> None:
+    """Write what `stage` asks of a model's versions, in place of an earlier policy; ``*`` is for every model."""
+    values = {
+        "model": model,
+        "stage": str(stage),
+        "body": schema.dump(policy.to_json()),
+        "set_by": tx.actor.name,
+        "set_at": clock.to_text(tx.now),
+    }
+    _forget_policy(tx, model, stage)
+    tx.insert(schema.policies, [values])
+    tx.record("policy.set", f"policy:{model}/{stage}", **values)
+
+
+def remove_policy(tx: Transaction, model: str, stage: Stage) -> None:
+    """Remove a policy; the one for every model, or the built-in one, counts again."""
+    _forget_policy(tx, model, stage)
+    tx.record("policy.removed", f"policy:{model}/{stage}", model=model, stage=str(stage))
+
+
+def record_evidence(tx: Transaction, version: ModelVersion, kind: str, values: Mapping[str, Any]) -> None:
+    """Write what was measured of a version, in place of earlier evidence of that kind.
+
+    Raises
+    ------
+    InvalidNameError, InvalidMetadataError
+        If the kind is the version's own, or the values cannot be kept.
+    """
+    if kind in _OWN_KINDS or not kind.isidentifier():
+        raise InvalidNameError(f"'{kind}' cannot be a kind of evidence. Use a word such as 'bias' or 'documents'.")
+    row = {
+        "version_id": version.id,
+        "kind": kind,
+        "body": schema.dump(check_mapping(values, field=kind)),
+        "recorded_by": tx.actor.name,
+        "recorded_at": clock.to_text(tx.now),
+    }
+    table = schema.evidence
+    tx.execute(delete(table).where((table.c.version_id == version.id) & (table.c.kind == kind)))
+    tx.insert(table, [row])
+    tx.record("evidence.recorded", f"model:{version.reference}", **row)
+
+
+def evidence_of(connection: Connection, version: ModelVersion) -> dict[str, dict[str, Any]]:
+    """Return what is recorded of a version, by kind and name; its metrics among them."""
+    table = schema.evidence
+    rows = connection.execute(select(table.c.kind, table.c.body).where(table.c.version_id == version.id))
+    recorded: dict[str, dict[str, Any]] = {row.kind: schema.load(row.body) for row in rows}
+    return {**recorded, "metrics": dict(version.metrics)}
+
+
+def check_gates(connection: Connection, version: ModelVersion, stage: Stage, policy: StagePolicy) -> None:
+    """Raise unless the evidence passes every check of the policy.
+
+    Raises
+    ------
+    GateError
+        It names each failed check and the value found.
+    """
+    failures = [str(failure) for failure in policy.failures(evidence_of(connection, version))]
+    if failures:
+        raise GateError(
+            f"'{version.reference}' cannot go to {stage}: {len(failures)} of {len(policy.checks)} checks failed. "
+            + "; ".join(failures)
+            + ". Record the missing evidence, or register a version that passes.",
+            failures=failures,
+        )
+
+
+def _forget_policy(tx: Transaction, model: str, stage: Stage) -> None:
+    table = schema.policies
+    tx.execute(delete(table).where((table.c.model == model) & (table.c.stage == str(stage))))

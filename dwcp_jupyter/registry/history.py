@@ -1,0 +1,174 @@
+"""What was, read from the chain of events: which version was in a stage, what an alias meant, at any moment.
+
+There is no second bookkeeping: the state of a past moment is what the events up to it say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from dwcp_jupyter import clock
+from dwcp_jupyter.events import Event
+from dwcp_jupyter.exceptions import ModelNotFoundError
+from dwcp_jupyter.registry import rows
+from dwcp_jupyter.registry.names import Reference, parse_reference
+from dwcp_jupyter.registry.stages import Stage
+from dwcp_jupyter.registry.values import ModelVersion
+from dwcp_jupyter.rendering import Listed, Note, Table, View
+
+__all__ = ["KINDS", "Past", "StageChange", "StageHistory", "as_of", "changes", "past"]
+
+KINDS = (
+    "model.created",
+    "model.updated",
+    "model.deleted",
+    "version.registered",
+    "version.sealed",
+    "version.promoted",
+    "version.deleted",
+    "alias.set",
+    "alias.removed",
+)
+"""The events that say what a reference means."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageChange:
+    """One change of a model's stages or aliases."""
+
+    time: datetime
+    version: str
+    change: str
+    actor: str
+
+
+class StageHistory(Listed[StageChange]):
+    """Changes of a model's stages and aliases, the oldest first."""
+
+    __slots__ = ()
+
+    def _view(self) -> View:
+        rows_ = [(c.time, c.version, c.change, c.actor) for c in self]
+        empty = Note("Nothing happened yet.", "info")
+        return View("History", [Table(("Time", "Version", "Change", "By"), rows_)] if rows_ else [empty])
+
+
+@dataclass(slots=True)
+class Past:
+    """A model as the events up to a moment left it."""
+
+    name: str
+    task_type: str | None = None
+    versions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Rows of `schema.versions` by their ids."""
+    aliases: dict[str, str] = field(default_factory=dict)
+    incumbents: list[str] = field(default_factory=list)
+    """Ids of the versions that entered production, in order."""
+
+    def apply(self, event: Event) -> None:
+        """Let an event have happened."""
+        thing = event.kind.partition(".")[0]
+        {"model": self._apply_model, "version": self._apply_version, "alias": self._apply_alias}[thing](event)
+
+    def _apply_model(self, event: Event) -> None:
+        if event.kind == "model.created":
+            self.task_type = event.payload["task_type"]
+        elif event.kind == "model.updated":
+            self._update(event)
+        else:
+            self.versions, self.aliases, self.incumbents = {}, {}, []
+
+    def _apply_version(self, event: Event) -> None:
+        said = event.payload
+        if event.kind in ("version.registered", "version.sealed"):
+            self.versions[said["id"]] = {key: value for key, value in said.items() if key != "name"}
+        elif event.kind == "version.deleted":
+            self.versions.pop(said["id"], None)
+            self.aliases = {alias: target for alias, target in self.aliases.items() if target != said["id"]}
+        else:
+            self.versions[said["version_id"]]["stage"] = said["target"]
+            if said["target"] == Stage.PRODUCTION:
+                self.incumbents.append(said["version_id"])
+
+    def _apply_alias(self, event: Event) -> None:
+        if event.kind == "alias.set":
+            self.aliases[event.payload["alias"]] = event.payload["version_id"]
+        else:
+            self.aliases.pop(event.payload["alias"], None)
+
+    def _update(self, event: Event) -> None:
+        subject = event.subject.partition(":")[2]
+        if "@" not in subject:
+            self.task_type = event.payload.get("task_type", self.task_type)
+            return
+        for row in self.versions.values():
+            if row["version"] == subject.partition("@")[2]:
+                row.update({key: value for key, value in event.payload.items() if key in row})
+
+    def find(self, reference: Reference) -> ModelVersion:
+        """Return the version that a reference meant then; for a bare name the highest.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If it meant none.
+        """
+        found = sorted(self._meant(reference), key=lambda row: str(row["sort_key"]))
+        if not found:
+            raise ModelNotFoundError(f"'{reference}' meant no version then.")
+        row = found[-1]
+        aliases = tuple(sorted(alias for alias, target in self.aliases.items() if target == row["id"]))
+        return rows.from_values(row, name=self.name, task_type=self.task_type, aliases=aliases)
+
+    def _meant(self, reference: Reference) -> list[dict[str, Any]]:
+        if reference.version is not None:
+            return [row for row in self.versions.values() if row["version"] == str(reference.version)]
+        if reference.stage is not None:
+            return [row for row in self.versions.values() if row["stage"] == str(reference.stage)]
+        if reference.selector is not None:
+            target = self.aliases.get(reference.selector)
+            return [row for row in self.versions.values() if row["id"] == target]
+        return list(self.versions.values())
+
+
+def past(events: Iterable[Event], name: str, *, until: datetime | None = None) -> Past:
+    """Return a model as it was at `until`, after the events of that moment."""
+    model = Past(name=name)
+    for event in events:
+        if until is None or event.time <= until:
+            model.apply(event)
+    return model
+
+
+def changes(events: Iterable[Event]) -> StageHistory:
+    """Return the changes of stages and aliases among the events of one model."""
+    found = []
+    for event in events:
+        said, change = event.payload, None
+        if event.kind in ("version.registered", "version.deleted"):
+            change = event.kind.partition(".")[2]
+        elif event.kind == "version.promoted":
+            reason = f" ({said['reason']})" if said.get("reason") else ""
+            change = f"{said['source']} → {said['target']}{reason}"
+        elif event.kind in ("alias.set", "alias.removed"):
+            change = f"alias {said['alias']} {event.kind.partition('.')[2]}"
+        if change is not None:
+            version = event.subject.partition("@")[2]
+            found.append(StageChange(time=event.time, version=version, change=change, actor=event.actor.name))
+    return StageHistory(found)
+
+
+def as_of(events: Iterable[Event], reference: str, when: datetime) -> ModelVersion:
+    """Return the version that a reference meant at a moment."""
+    parsed = parse_reference(reference)
+    found = past(events, parsed.name, until=when)
+    try:
+        return found.find(parsed)
+    except ModelNotFoundError as exc:
+        known = ", ".join(sorted(row["version"] for row in found.versions.values())) or "none"
+        raise ModelNotFoundError(
+            f"'{reference}' meant no version at {clock.to_text(when)[:19]} UTC. Versions then: {known}."
+        ) from exc
