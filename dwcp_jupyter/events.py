@@ -13,6 +13,7 @@ Kind                                                     Subject                
 ``model.created``, ``model.updated``, ``model.deleted``  ``model:NAME``          to a model as a whole
 ``version.registered``, ``version.sealed``               ``model:NAME@VERSION``  a version, or a draft completed
 ``version.promoted``, ``version.deleted``                ``model:NAME@VERSION``  its stage, its end
+``version.restored``                                     ``model:NAME@VERSION``  it came back from the trash
 ``version.compared``                                     ``model:NAME@VERSION``  one version with another
 ``approval.requested``, ``approval.decided``             ``model:NAME@VERSION``  a stage change asked for, judged
 ``evidence.recorded``                                    ``model:NAME@VERSION``  what gates look at
@@ -22,6 +23,7 @@ Kind                                                     Subject                
 ``trust.decided``                                        ``artifact:SHA256``     a file may be loaded that can run code
 ``run.started``, ``run.ended``                           ``run:ID``              a pipeline's run; its metrics' hash
 ``endpoint.deployed``, ``endpoint.updated``              ``endpoint:NAME``       what is served under a name
+``trash.emptied``                                        ``model:NAME@VERSION``  it cannot come back any more
 ``endpoint.removed``                                     ``endpoint:NAME``       what ended it
 =======================================================  ======================  =====================================
 """

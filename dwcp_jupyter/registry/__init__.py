@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dwcp_jupyter.registry.model_registry import ModelRegistry
     from dwcp_jupyter.registry.policies import StagePolicy
     from dwcp_jupyter.registry.stages import Stage
+    from dwcp_jupyter.registry.trash import GarbageReport, Trashed, TrashList
     from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
     from dwcp_jupyter.registry.versioning import Bump, SemanticVersion
 
@@ -26,6 +27,7 @@ __all__ = [
     "ComparisonList",
     "Decision",
     "Framework",
+    "GarbageReport",
     "Model",
     "ModelList",
     "ModelMetadata",
@@ -34,6 +36,8 @@ __all__ = [
     "SemanticVersion",
     "Stage",
     "StagePolicy",
+    "TrashList",
+    "Trashed",
     "VersionList",
 ]
 
@@ -46,6 +50,7 @@ _HOME = {
     "ComparisonList": "dwcp_jupyter.registry.comparison",
     "Decision": "dwcp_jupyter.registry.approvals",
     "Framework": "dwcp_jupyter.flavors",
+    "GarbageReport": "dwcp_jupyter.registry.trash",
     "Model": "dwcp_jupyter.registry.values",
     "ModelList": "dwcp_jupyter.registry.values",
     "ModelMetadata": "dwcp_jupyter.registry.values",
@@ -54,6 +59,8 @@ _HOME = {
     "SemanticVersion": "dwcp_jupyter.registry.versioning",
     "Stage": "dwcp_jupyter.registry.stages",
     "StagePolicy": "dwcp_jupyter.registry.policies",
+    "TrashList": "dwcp_jupyter.registry.trash",
+    "Trashed": "dwcp_jupyter.registry.trash",
     "VersionList": "dwcp_jupyter.registry.values",
 }
 

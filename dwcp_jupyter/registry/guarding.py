@@ -150,7 +150,7 @@ class GuardedStages:
         """
         wanted = None if state is None else ApprovalState(str(state))
         with self._stores.metadata.read() as connection:
-            found = approvals.list_approvals(connection, self._stores.metadata.now())
+            found = approvals.list_approvals(connection, self._stores.clock())
             if model_id is not None:
                 version = resolution.resolve(connection, model_id)
                 ids = {version.id} if "@" in model_id or model_id == version.id else None

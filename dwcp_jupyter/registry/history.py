@@ -29,6 +29,7 @@ KINDS = (
     "version.sealed",
     "version.promoted",
     "version.deleted",
+    "version.restored",
     "alias.set",
     "alias.removed",
 )
@@ -83,7 +84,7 @@ class Past:
 
     def _apply_version(self, event: Event) -> None:
         said = event.payload
-        if event.kind in ("version.registered", "version.sealed"):
+        if event.kind in ("version.registered", "version.sealed", "version.restored"):
             self.versions[said["id"]] = {key: value for key, value in said.items() if key != "name"}
         elif event.kind == "version.deleted":
             self.versions.pop(said["id"], None)
@@ -148,7 +149,7 @@ def changes(events: Iterable[Event]) -> StageHistory:
     found = []
     for event in events:
         said, change = event.payload, None
-        if event.kind in ("version.registered", "version.deleted"):
+        if event.kind in ("version.registered", "version.deleted", "version.restored"):
             change = event.kind.partition(".")[2]
         elif event.kind == "version.promoted":
             reason = f" ({said['reason']})" if said.get("reason") else ""

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ from dwcp_jupyter.exceptions import (
     ModelNotFoundError,
     did_you_mean,
 )
-from dwcp_jupyter.registry import recording, registration, resolution, rows, trusting
+from dwcp_jupyter.registry import recording, registration, resolution, rows, trash, trusting
 from dwcp_jupyter.registry.checking import check_mapping, check_tags, check_text
 from dwcp_jupyter.registry.comparison import Comparison, ComparisonList, compare_metrics
 from dwcp_jupyter.registry.guarding import GuardedStages
 from dwcp_jupyter.registry.names import check_alias
+from dwcp_jupyter.registry.trash import GarbageReport, TrashList
 from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
 from dwcp_jupyter.registry.versioning import Bump
 from dwcp_jupyter.store import schema
@@ -286,9 +288,9 @@ class ModelRegistry(GuardedStages):
             tx.record("alias.removed", f"model:{version.reference}", alias=alias, version_id=version.id)
 
     def delete_model(self, model_id: str) -> None:
-        """Remove a version by its reference, or a model with all its versions by its name.
+        """Move a version by its reference, or a model with all its versions by its name, to the trash.
 
-        The event keeps all that was recorded of it; artifacts stay.
+        `restore_model` brings it back until `collect_garbage` empties the trash. Its name is free at once.
 
         Raises
         ------
@@ -305,10 +307,69 @@ class ModelRegistry(GuardedStages):
                 query = rows.VERSIONS.where(schema.versions.c.model_id == model.id)
                 doomed = [rows.to_version(row) for row in tx.execute(query).all()]
             for version in doomed:
-                registration.remove(tx, version)
+                trash.throw_away(tx, version)
             if model is not None:
                 tx.execute(delete(schema.models).where(schema.models.c.id == model.id))
                 tx.record("model.deleted", f"model:{model.name}", model_id=model.id)
+
+    def restore_model(self, model_id: str) -> ModelVersion:
+        """Return a deleted version that came back, with its aliases where nobody took them, and its reference data.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If the trash does not hold it; it says what it holds.
+        VersionExistsError
+            If its number was given to another version meanwhile.
+        """
+        if not self._stores.metadata.exists:
+            raise ModelNotFoundError(f"The trash holds no '{model_id}': this workspace is empty.")
+        with self._stores.metadata.transaction(self._actor) as tx:
+            return trash.restore(tx, model_id, new_id=self._new_id())
+
+    def list_trash(self) -> TrashList:
+        """Return the deleted versions that can come back, the latest first."""
+        with self._stores.metadata.read() as connection:
+            return trash.list_trash(connection)
+
+    def collect_garbage(
+        self,
+        *,
+        dry_run: bool = False,
+        older_than: timedelta = trash.KEPT_FOR,
+        grace: timedelta = store.GRACE,
+    ) -> GarbageReport:
+        """Return what was freed: the trash emptied, and the files removed that nothing needs.
+
+        Parameters
+        ----------
+        dry_run : bool
+            Whether only to say what would be done.
+        older_than : timedelta
+            How long deleted versions stay in the trash.
+        grace : timedelta
+            How long files stay that nothing needs; a registration keeps its files before it names them.
+        """
+        if not self._stores.metadata.exists:
+            return GarbageReport(versions=(), blobs=0, bytes=0, is_dry=dry_run)
+        limit = self._stores.clock() - older_than
+        with self._stores.metadata.read() as connection:
+            doomed = [item for item in trash.list_trash(connection) if item.deleted_at <= limit]
+        if doomed and not dry_run:
+            with self._stores.metadata.transaction(self._actor) as tx:
+                held = {item.version_id for item in trash.list_trash(tx.connection)}
+                doomed = [item for item in doomed if item.version_id in held]  # restored meanwhile: it stays
+                trash.empty(tx, doomed)
+        found = store.collect(
+            self._stores.metadata,
+            self._stores.artifacts,
+            grace=grace,
+            is_dry=dry_run,
+            without=[f"trash:{item.version_id}" for item in doomed],
+        )
+        return GarbageReport(
+            versions=tuple(item.reference for item in doomed), blobs=found.blobs, bytes=found.bytes, is_dry=dry_run
+        )
 
     def load_model(self, model_id: str, trust: flavors.Trust | str | None = None) -> flavors.LoadedModel:
         """Return the version's model, loaded from bytes that were checked against their sums.

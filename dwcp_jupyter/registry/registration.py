@@ -12,19 +12,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import IntegrityError as DuplicateRowError
 
 from dwcp_jupyter import clock, flavors
 from dwcp_jupyter.events import Actor
-from dwcp_jupyter.exceptions import TransitionError, VersionExistsError
+from dwcp_jupyter.exceptions import VersionExistsError
 from dwcp_jupyter.registry import recording, resolution, rows
 from dwcp_jupyter.registry.checking import check_mapping, check_metrics, check_tags, check_text
 from dwcp_jupyter.registry.names import check_name
 from dwcp_jupyter.registry.stages import Stage
 from dwcp_jupyter.registry.values import ModelMetadata, ModelVersion
 from dwcp_jupyter.registry.versioning import Bump, SemanticVersion
-from dwcp_jupyter.store import Artifact, FrameRef, Stores, Transaction, schema
+from dwcp_jupyter.store import Artifact, FrameRef, Stores, schema
 
 __all__ = [
     "Kept",
@@ -34,7 +34,6 @@ __all__ = [
     "keep",
     "package",
     "prepare",
-    "remove",
     "seal",
 ]
 
@@ -171,30 +170,6 @@ def seal(stores: Stores, draft: ModelVersion, kept: Kept, *, actor: Actor | None
         recording.refer(tx, sealed, {"package": kept.package, "code": kept.code})
         tx.record("version.sealed", f"model:{sealed.reference}", name=sealed.name, **values)
         return sealed
-
-
-def remove(tx: Transaction, version: ModelVersion) -> None:
-    """Remove a version's rows; its event carries them.
-
-    Raises
-    ------
-    TransitionError
-        If it is in production or served.
-    """
-    if version.stage is Stage.PRODUCTION:
-        raise TransitionError(
-            f"'{version.reference}' is in production and cannot be deleted. Move it to staging or archive it."
-        )
-    endpoint = tx.execute(select(schema.endpoints.c.name).where(schema.endpoints.c.version_id == version.id)).scalar()
-    if endpoint is not None:
-        raise TransitionError(
-            f"'{version.reference}' is served by endpoint '{endpoint}'. Remove that first: %undeploy {endpoint}"
-        )
-    tx.execute(delete(schema.aliases).where(schema.aliases.c.version_id == version.id))
-    tx.execute(delete(schema.artifact_references).where(schema.artifact_references.c.owner == f"version:{version.id}"))
-    tx.execute(delete(schema.reference_data).where(schema.reference_data.c.version_id == version.id))
-    tx.execute(delete(schema.versions).where(schema.versions.c.id == version.id))
-    tx.record("version.deleted", f"model:{version.reference}", name=version.name, **rows.version_values(version))
 
 
 def find_reference_data(connection: Connection, version_id: str) -> FrameRef | None:

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dwcp_jupyter.store.artifacts import Artifact, ArtifactStore
+    from dwcp_jupyter.store.collecting import GRACE, Collected, collect
     from dwcp_jupyter.store.combining import Operation, Write
     from dwcp_jupyter.store.frames import FrameRef, FrameStore
     from dwcp_jupyter.store.metadata import Metadata, Transaction
     from dwcp_jupyter.store.opening import Stores, as_stores, open  # noqa: A004
 
 __all__ = [
+    "GRACE",
     "Artifact",
     "ArtifactStore",
+    "Collected",
     "FrameRef",
     "FrameStore",
     "Metadata",
@@ -26,12 +29,15 @@ __all__ = [
     "Transaction",
     "Write",
     "as_stores",
+    "collect",
     "open",
 ]
 
 _HOME = {
+    "GRACE": "collecting",
     "Artifact": "artifacts",
     "ArtifactStore": "artifacts",
+    "Collected": "collecting",
     "FrameRef": "frames",
     "FrameStore": "frames",
     "Metadata": "metadata",
@@ -40,6 +46,7 @@ _HOME = {
     "Transaction": "metadata",
     "Write": "combining",
     "as_stores": "opening",
+    "collect": "collecting",
     "open": "opening",
 }
 

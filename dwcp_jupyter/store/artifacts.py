@@ -12,8 +12,11 @@ import os
 import shutil
 import stat
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -21,9 +24,10 @@ from fsspec.implementations.local import LocalFileSystem
 from dwcp_jupyter import hashing
 from dwcp_jupyter.exceptions import ArtifactNotFoundError, IntegrityError, WorkspaceError
 
-__all__ = ["Artifact", "ArtifactStore"]
+__all__ = ["Artifact", "ArtifactStore", "Blob"]
 
 _TREE_FORMAT = "dwcp-tree-1"
+_RENEWED_AFTER = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +38,21 @@ class Artifact:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """A file of the store: its sum, or None for one that was never finished."""
+
+    sha256: str | None
+    path: str
+    size_bytes: int
+    written_at: datetime
+
+
 class ArtifactStore:
     """Content-addressed blobs under `location`, a folder or an fsspec URL.
 
-    Any number of processes may read and write at once. Nothing is ever changed or removed here, only a damaged blob
-    is replaced by a whole one. The folder is created at the first write.
+    Any number of processes may read and write at once. Nothing is changed here, only a damaged blob is replaced by a
+    whole one, and what nobody needs is removed when `collecting` asks. The folder is created at the first write.
     """
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
@@ -149,21 +163,65 @@ class ArtifactStore:
         """Return whether there is such a blob."""
         return bool(self._filesystem.exists(self._path(sha256)))
 
-    def _is_whole(self, artifact: Artifact) -> bool:
-        """Return whether the blob is there as it was written; one that a disk or a hand damaged is written again.
+    def list_blobs(self) -> list[Blob]:
+        """Return every blob, those that were never finished too."""
+        try:
+            found = self._filesystem.find(f"{self._base}/sha256", detail=True)
+        except FileNotFoundError:
+            return []
+        blobs = []
+        for path, info in found.items():
+            folder, name = PurePosixPath(path).parts[-2:]
+            sha256 = folder + name
+            blobs.append(
+                Blob(
+                    sha256=sha256 if _is_sum(sha256) else None,
+                    path=path,
+                    size_bytes=int(info["size"]),
+                    written_at=_written_at(info),
+                )
+            )
+        return blobs
 
-        On an object store the size must do: to read all of it would cost as much as to write it.
+    def remove(self, blob: Blob, *, unless_after: datetime) -> bool:
+        """Return whether the blob was removed: not if it was kept again after a moment.
+
+        A local blob is set aside first and looked at again, so that who keeps the same bytes meanwhile either renews
+        it in time, or finds nothing and writes them anew.
+        """
+        if not self._is_local:
+            self._filesystem.rm_file(blob.path)
+            return True
+        path = Path(blob.path)
+        aside = path.with_name(f".{uuid.uuid4().hex}.partial")
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return False
+        if datetime.fromtimestamp(aside.stat().st_mtime, tz=UTC) > unless_after:
+            aside.rename(path)
+            return False
+        aside.unlink()
+        return True
+
+    def _is_whole(self, artifact: Artifact) -> bool:
+        """Return whether the blob is there as it was written, and mark it as used now.
+
+        One that a disk or a hand damaged is written again. On an object store the size must do, since to read all of
+        it would cost as much as to write it; there one that is old is written again, which is what renews it.
         """
         path = self._path(artifact.sha256)
         try:
-            if self._filesystem.size(path) != artifact.size_bytes:
-                return False
+            if self._is_local:
+                os.utime(path)
+                return hashing.sha256_file(Path(path)) == artifact.sha256
+            info = self._filesystem.info(path)
         except FileNotFoundError:
             return False
-        return not self._is_local or hashing.sha256_file(Path(path)) == artifact.sha256
+        return info["size"] == artifact.size_bytes and datetime.now(UTC) - _written_at(info) < _RENEWED_AFTER
 
     def _path(self, sha256: str) -> str:
-        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        if not _is_sum(sha256):
             raise ValueError(f"'{sha256}' is no SHA-256 in lower-case hex.")
         return f"{self._base}/sha256/{sha256[:2]}/{sha256[2:]}"
 
@@ -209,6 +267,17 @@ class ArtifactStore:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
+
+
+def _is_sum(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
+
+
+def _written_at(info: Mapping[str, Any]) -> datetime:
+    """Return when a file system says that a file was written; the beginning of time where it does not say."""
+    said = info.get("mtime", info.get("LastModified", info.get("created", 0.0)))
+    moment = said if isinstance(said, datetime) else datetime.fromtimestamp(float(said), tz=UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 def _flush_folder(folder: Path) -> None:

@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -237,10 +236,6 @@ class Metadata:
         """
         with self.read() as connection:
             return event_log.read(connection, after=after, kinds=kinds, subject=subject, below=below, limit=limit)
-
-    def now(self) -> datetime:
-        """Return the time by this workspace's clock."""
-        return self._now()
 
     def head(self) -> tuple[int, str]:
         """Return number and hash of the newest event; keep it elsewhere to prove later that none was cut off."""

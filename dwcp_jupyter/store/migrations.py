@@ -27,12 +27,12 @@ def _create_tables(connection: Connection) -> None:
         connection.execute(insert(schema.head).values(id=1, seq=0, hash=events.GENESIS))
 
 
-def _add_approvals(connection: Connection) -> None:
-    for table in (schema.policies, schema.evidence, schema.approvals, schema.decisions):
+def _add_governance(connection: Connection) -> None:
+    for table in (schema.policies, schema.evidence, schema.approvals, schema.decisions, schema.trash):
         connection.execute(CreateTable(table, if_not_exists=True))
 
 
-MIGRATIONS: tuple[tuple[int, Callable[[Connection], None]], ...] = ((1, _create_tables), (2, _add_approvals))
+MIGRATIONS: tuple[tuple[int, Callable[[Connection], None]], ...] = ((1, _create_tables), (2, _add_governance))
 
 
 def migrate(connection: Connection, *, now: clock.Clock) -> None:

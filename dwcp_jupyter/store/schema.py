@@ -185,6 +185,18 @@ decisions = Table(
     Column("decided_at", String, nullable=False),
 )
 
+trash = Table(
+    "trash",
+    METADATA,
+    Column("version_id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("size_bytes", BigInteger),
+    Column("deleted_at", String, nullable=False),
+    Column("deleted_by", String, nullable=False),
+)
+
 endpoints = Table(
     "endpoints",
     METADATA,
