@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dwcp_jupyter.flavors.compile import Compilation, Tolerance, compile_onnx
     from dwcp_jupyter.flavors.frameworks import Framework
     from dwcp_jupyter.flavors.loaded import LoadedModel
-    from dwcp_jupyter.flavors.package import PackageInfo, read_example, read_package
+    from dwcp_jupyter.flavors.package import PackageInfo, check_package, read_example, read_package
     from dwcp_jupyter.flavors.protocol import Flavor, Prediction, flavor_of
     from dwcp_jupyter.flavors.saving import adopt_file, load_model, save_model
     from dwcp_jupyter.flavors.signature import Column, ColumnType, Signature
@@ -33,6 +33,7 @@ __all__ = [
     "Trust",
     "TrustDecision",
     "adopt_file",
+    "check_package",
     "compile_onnx",
     "decide_trust",
     "flavor_of",
@@ -57,6 +58,7 @@ _HOME = {
     "Trust": "trust",
     "TrustDecision": "trust",
     "adopt_file": "saving",
+    "check_package": "package",
     "compile_onnx": "compile",
     "decide_trust": "trust",
     "flavor_of": "protocol",

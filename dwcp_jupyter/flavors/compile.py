@@ -82,8 +82,8 @@ def compile_onnx(loaded: LoadedModel, sample: Any, *, tolerance: Tolerance | Non
     frame = loaded.conform(sample)
     if len(frame) < _ROWS_FOR_HISTOGRAMS and _has_histograms(loaded.native):
         return _refused(
-            f"it compares with histogram thresholds in float64, and {len(frame)} rows are too few to prove that "
-            f"float32 answers alike ({_ROWS_FOR_HISTOGRAMS} would do)"
+            f"it compares with histogram thresholds in float64, and a sample of {_rows(len(frame))} is too small to "
+            f"prove that float32 answers alike ({_ROWS_FOR_HISTOGRAMS} would do)"
         )
     layout = "matrix" if all(column.is_numeric for column in signature.inputs) else "columns"
     native = loaded.predict_conformed(frame)
@@ -108,6 +108,10 @@ def _obstacle(loaded: LoadedModel, signature: Signature | None) -> str:
     if not all(isinstance(label, (int, str)) and not isinstance(label, bool) for label in labels):
         return f"ONNX has integers and texts as labels, and its labels are {', '.join(map(repr, labels))}"
     return ""
+
+
+def _rows(count: int, *, every: bool = False) -> str:
+    return "1 row" if count == 1 else f"{'all ' if every else ''}{count} rows"
 
 
 def _refused(reason: str) -> Compilation:
@@ -146,7 +150,7 @@ class _Proof:
         wrong = int(_disagreements(native, compiled, self._tolerance).sum())
         if wrong:
             return _refused(
-                f"the converted model, in float32, answers {wrong} of {len(frame)} rows of the sample otherwise, by "
+                f"the converted model, in float32, answers {wrong} of {_rows(len(frame))} of the sample otherwise, by "
                 f"more than {self._tolerance.absolute:g} (largest difference {difference:.3g})"
             )
         for words, row in _beside(frame, self._loaded):
@@ -155,7 +159,7 @@ class _Proof:
         return Compilation(
             onnx=self._graph,
             layout=self._layout,
-            reason=f"agrees on all {len(frame)} rows of the sample (largest difference {difference:.2g})",
+            reason=f"agrees on {_rows(len(frame), every=True)} of the sample (largest difference {difference:.2g})",
             max_difference=difference,
         )
 

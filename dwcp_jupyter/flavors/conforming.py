@@ -262,7 +262,7 @@ def _one_array(column: Column, value: Any) -> Any:
         typed = array.astype(object) if column.dtype in {"string", "object"} else array.astype(column.dtype)
     except (ValueError, TypeError, OverflowError) as exc:
         raise _wrong(column, value) from exc
-    if not fits and column.dtype != "object":
+    if (not fits and column.dtype != "object") or _is_rounded(array, typed):
         raise _wrong(column, value)
     shape = column.shape
     if len(array.shape) != len(shape) or any(n not in {-1, m} for n, m in zip(shape, array.shape, strict=True)):
@@ -271,6 +271,11 @@ def _one_array(column: Column, value: Any) -> Any:
             columns=(column.name,),
         )
     return typed
+
+
+def _is_rounded(array: Any, typed: Any) -> bool:
+    """Return whether fractions became integers."""
+    return array.dtype.kind == "f" and typed.dtype.kind in "iub" and not np.array_equal(array, typed)
 
 
 def _unchanged(_column: Column, values: pd.Series[Any], _missing: pd.Series[bool]) -> pd.Series[Any]:

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dwcp_jupyter import hashing
-from dwcp_jupyter.exceptions import FlavorError
+from dwcp_jupyter.exceptions import FlavorError, IntegrityError
 from dwcp_jupyter.flavors.frameworks import Framework
 from dwcp_jupyter.flavors.signature import Signature
 
@@ -32,6 +32,7 @@ __all__ = [
     "FORMAT_VERSION",
     "SAFE_FORMATS",
     "PackageInfo",
+    "check_package",
     "installed",
     "read_example",
     "read_package",
@@ -135,8 +136,8 @@ def _label(label: Any) -> Any:
     plain = label.item() if hasattr(label, "item") else label
     if not isinstance(plain, (str, bool, int, float)) or plain != plain:  # noqa: PLR0124 - NaN
         raise FlavorError(
-            f"The class label {label!r} is a {type(label).__name__}, which an answer cannot hold. Fit the model on "
-            " labels that are text, numbers or booleans."
+            f"The class label {label!r} is of type {type(label).__name__}, which an answer cannot hold. Fit the model "
+            "on labels that are text, numbers or booleans."
         )
     return plain
 
@@ -170,6 +171,29 @@ def read_package(directory: str | Path) -> PackageInfo:
     if info.file in _OURS or not _lies_in(folder, info.file):
         raise FlavorError(
             f"'{folder / DESCRIPTION}' names '{info.file}', which is no model's file in its folder. It is not loaded."
+        )
+    return info
+
+
+def check_package(directory: str | Path) -> PackageInfo:
+    """Return the description of the package in `directory`, after its model's file was compared with its sum.
+
+    Raises
+    ------
+    FlavorError
+        If the folder is no package.
+    IntegrityError
+        If the model's file is not the one described, or not there; it holds both sums.
+    """
+    info = read_package(directory)
+    path = Path(directory) / info.file
+    actual = hashing.sha256_file(path) if path.is_file() else "none: there is no such file"
+    if actual != info.sha256:
+        raise IntegrityError(
+            f"'{info.file}' was changed: the package describes SHA-256 {info.sha256}, found is {actual}. It is neither "
+            "loaded nor registered. Save the model again.",
+            expected=info.sha256,
+            actual=actual,
         )
     return info
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dwcp_jupyter import hashing
-from dwcp_jupyter.exceptions import DwcpError, FlavorError, IntegrityError
+from dwcp_jupyter.exceptions import DwcpError, FlavorError
 from dwcp_jupyter.flavors import package as packages
 from dwcp_jupyter.flavors import protocol
 from dwcp_jupyter.flavors.frameworks import Framework
@@ -151,22 +151,13 @@ def load_model(
         If it can run code and `trust` does not allow its sum.
     """
     folder = Path(directory)
-    info = packages.read_package(folder)
-    path = folder / info.file
-    actual = hashing.sha256_file(path) if path.is_file() else "none: there is no such file"
-    if actual != info.sha256:
-        raise IntegrityError(
-            f"'{info.file}' was changed: the package describes SHA-256 {info.sha256}, found is {actual}. It is not "
-            "loaded.",
-            expected=info.sha256,
-            actual=actual,
-        )
+    info = packages.check_package(folder)
     flavor = protocol.flavor_named(info.flavor)
     if info.format not in flavor.extensions.values():
         raise FlavorError(f"The flavor '{flavor.name}' reads no files of format '{info.format}'. It is not loaded.")
     if not info.is_safe:
         _decide(info, trust=trust, path=None, call=call, on_trust=on_trust)
-    return LoadedModel(_load(flavor, path, info), info, flavor)
+    return LoadedModel(_load(flavor, folder / info.file, info), info, flavor)
 
 
 def _decide(

@@ -48,7 +48,8 @@ class Column:
     ----------
     dtype : str
         The NumPy type of the data that it was inferred from, such as ``"float64"``; of a value's elements for arrays.
-        Text is ``"string"``, or ``"object"`` where what is missing was None and not NaN. Times are ``"timestamp"``, or
+        Text is ``"string"`` and truth values ``"bool"``, or both ``"object"`` where what is missing was None and not
+        NaN. Times are ``"timestamp"``, or
         the pandas type such as ``"datetime64[us, UTC]"``.
     nullable : bool
         Whether a value may be missing.

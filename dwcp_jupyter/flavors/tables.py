@@ -28,8 +28,10 @@ def to_frame(data: Any) -> pd.DataFrame:
     """
     try:
         frame = _as_frame(data)
+    except SignatureError:
+        raise
     except (ValueError, TypeError) as exc:  # pandas: lists of several lengths, ragged arrays
-        raise SignatureError(f"The data are no table: {exc}. Pass a data frame.") from exc
+        raise SignatureError(f"The data are no table: {str(exc).rstrip('.')}. Pass a data frame.") from exc
     names = [str(name) for name in frame.columns]
     repeated = tuple(name for name, count in Counter(names).items() if count > 1)
     if repeated:
@@ -159,9 +161,9 @@ _TESTS: tuple[tuple[Callable[[type], bool], ColumnType], ...] = (
 
 
 def _dtype_of(kind: ColumnType, values: pd.Series[Any]) -> str:
-    if kind is ColumnType.STRING:  # what was missing while the model was fitted is what it knows as missing
+    if kind in {ColumnType.STRING, ColumnType.BOOL}:  # what was missing in fitting is what the model knows as missing
         absent = values[values.isna()]
-        return "object" if len(absent) and all(value is None for value in absent) else "string"
+        return "object" if len(absent) and all(value is None for value in absent) else str(kind)
     return {ColumnType.INT: "int64", ColumnType.FLOAT: "float64"}.get(kind, str(kind))
 
 

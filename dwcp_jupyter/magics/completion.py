@@ -1,23 +1,26 @@
 """Tab completion of the magics: flags, sub-commands, models, versions, stages, endpoints and variables.
 
-IPython asks a matcher for each Tab; ours looks at the line alone and answers for its magics only. Names come from the
-workspace in one short read, and a workspace that cannot be read completes to nothing rather than to an error.
+IPython asks a matcher for each Tab; ours looks at the line alone and answers for its magics only. What an argument can
+be stands in the magic's own parser, else in the workspace, which is read at once or not at all: one that is busy or
+damaged completes to nothing, rather than to a wait or an error.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.interactiveshell import InteractiveShell
 
 from dwcp_jupyter.exceptions import DwcpError
+from dwcp_jupyter.magics.arguments import STAGES
 
 __all__ = ["add", "complete", "remove"]
 
 _LINE = re.compile(r"^%%?(?P<magic>\w+)(?P<rest>\s.*)?$", re.DOTALL)
-_STAGES = ("development", "staging", "production", "archived")
 _MARK = "_dwcp_matcher"
 
 
@@ -47,7 +50,7 @@ def remove(shell: InteractiveShell) -> None:
 def complete(line: str, token: str, shell: InteractiveShell) -> list[str]:
     """Return what `token`, at the end of `line`, could become."""
     match = _LINE.match(line)
-    if match is None or match["rest"] is None or match["magic"] not in _parsers():
+    if match is None or match["rest"] is None or match["magic"] not in _magics():
         return []
     before = match["rest"].split()
     word = before.pop() if before and not line[-1].isspace() else ""
@@ -58,75 +61,96 @@ def complete(line: str, token: str, shell: InteractiveShell) -> list[str]:
 
 
 def _choices(magic: str, before: list[str], word: str, shell: InteractiveShell) -> Iterable[str]:
-    from dwcp_jupyter.magics.workspace import COMMANDS
-
-    flag = before[-1] if before and before[-1].startswith("-") else None
+    options, places = _arguments(magic)
     if word.startswith("-"):
-        return _flags(magic)
-    if flag in {"--model", "--metrics", "--data", "-o", "--output"}:
-        return [name for name in shell.user_ns if not name.startswith("_")]
-    if flag == "--stage":
-        return _STAGES
-    if flag == "--bump":
-        return ("major", "minor", "patch", "auto")
-    if flag == "--compile":
-        return ("auto", "never")
-    place = sum(not part.startswith("-") for part in before)
-    return _positional(magic, place, COMMANDS, shell)
+        return options
+    flag = options.get(before[-1]) if before else None
+    if flag is not None and flag.nargs != 0:
+        return _values(flag, shell)
+    given = _positionals(before, options)
+    if len(given) >= len(places):
+        return ()
+    place = places[len(given)]
+    if place.choices is not None:
+        return place.choices
+    return _variables(shell) if place.metavar == "VAR" else _known(magic, place.dest, given)
 
 
-def _positional(magic: str, place: int, commands: tuple[str, ...], shell: InteractiveShell) -> Iterable[str]:
-    sources: dict[tuple[str, int], Callable[[], Iterable[str]]] = {
-        ("dwcp", 0): lambda: commands,
-        ("register", 0): _models,
-        ("models", 0): _references,
-        ("promote", 0): _references,
-        ("promote", 1): lambda: _STAGES,
-        ("deploy", 0): _references,
-        ("undeploy", 0): _endpoints,
-        ("predict", 0): _endpoints,
-        ("predict", 1): lambda: [name for name in shell.user_ns if not name.startswith("_")],
-        ("drift", 0): lambda: [*_endpoints(), *_references()],
+def _values(flag: argparse.Action, shell: InteractiveShell) -> Iterable[str]:
+    if flag.metavar == "MODEL":
+        return _read(_MODELS)
+    return flag.choices or (_variables(shell) if flag.metavar == "VAR" else ())
+
+
+def _positionals(before: list[str], options: Mapping[str, argparse.Action]) -> list[str]:
+    """Return the words that are neither a flag nor its value."""
+    takes_value = [word in options and options[word].nargs != 0 for word in before]
+    return [
+        word
+        for word, is_value in zip(before, [False, *takes_value], strict=False)
+        if not is_value and not word.startswith("-")
+    ]
+
+
+def _known(magic: str, place: str, given: list[str]) -> Iterable[str]:
+    """Return the names that a positional argument can be."""
+    sources: dict[tuple[str, str], Callable[[], Iterable[str]]] = {
+        ("dwcp", "topic"): lambda: _magics() if given == ["help"] else (),
+        ("register", "name"): lambda: _read(_MODELS),
+        ("models", "name"): lambda: _read(*_REFERENCES),
+        ("promote", "model"): lambda: _read(*_REFERENCES),
+        ("promote", "stage"): lambda: STAGES,
+        ("deploy", "model"): lambda: _read(*_REFERENCES),
+        ("undeploy", "endpoint"): lambda: _read(_ENDPOINTS),
+        ("predict", "endpoint"): lambda: _read(_ENDPOINTS),
+        ("drift", "target"): lambda: _read(_ENDPOINTS, *_REFERENCES),
     }
     return sources.get((magic, place), tuple)()
 
 
-def _parsers() -> dict[str, list[str]]:
+def _magics() -> dict[str, Any]:
+    """Return the function of each magic by its name."""
     from dwcp_jupyter.magics import CLASSES
 
-    found: dict[str, list[str]] = {}
-    for cls in CLASSES:
-        for kind in ("line", "cell"):
-            for name, attribute in cls.magics[kind].items():
-                parser = getattr(cls, attribute).parser
-                found[name] = [option for action in parser._actions for option in action.option_strings]
-    return found
+    return {
+        name: getattr(cls, attribute)
+        for cls in CLASSES
+        for kind in ("line", "cell")
+        for name, attribute in cls.magics[kind].items()
+    }
 
 
-def _flags(magic: str) -> list[str]:
-    return [option for option in _parsers()[magic] if option not in {"-h", "--help"}]
+def _arguments(magic: str) -> tuple[dict[str, argparse.Action], list[argparse.Action]]:
+    """Return a magic's options by their names, and its positional arguments."""
+    actions: list[argparse.Action] = _magics()[magic].parser._actions
+    options = {option: action for action in actions for option in action.option_strings}
+    return options, [action for action in actions if not action.option_strings]
 
 
-def _models() -> list[str]:
-    return _read("SELECT name FROM models ORDER BY name")
+def _variables(shell: InteractiveShell) -> list[str]:
+    return [name for name in shell.user_ns if not name.startswith("_")]
 
 
-def _endpoints() -> list[str]:
-    return _read("SELECT name FROM endpoints ORDER BY name")
+_MODELS = "SELECT name FROM models ORDER BY name"
+_ENDPOINTS = "SELECT name FROM endpoints ORDER BY name"
+_REFERENCES = (
+    _MODELS,
+    "SELECT m.name || '@' || v.version FROM versions v JOIN models m ON m.id = v.model_id",
+    "SELECT m.name || '@' || a.alias FROM aliases a JOIN models m ON m.id = a.model_id",
+    "SELECT DISTINCT m.name || '@' || v.stage FROM versions v JOIN models m ON m.id = v.model_id",
+)
 
 
-def _references() -> list[str]:
-    versions = _read("SELECT m.name || '@' || v.version FROM versions v JOIN models m ON m.id = v.model_id")
-    aliases = _read("SELECT m.name || '@' || a.alias FROM aliases a JOIN models m ON m.id = a.model_id")
-    stages = _read("SELECT DISTINCT m.name || '@' || v.stage FROM versions v JOIN models m ON m.id = v.model_id")
-    return [*_models(), *versions, *aliases, *stages]
+def _read(*queries: str) -> list[str]:
+    """Return the answers, or nothing where another process has the metadata: who presses Tab does not want to wait."""
+    from sqlalchemy.exc import SQLAlchemyError
 
-
-def _read(query: str) -> list[str]:
     from dwcp_jupyter.workspace import find
 
     try:
-        with find().stores.metadata.read() as connection:
-            return [str(value) for (value,) in connection.exec_driver_sql(query)]
-    except DwcpError:
+        with find().stores.metadata.read_at_once() as connection:
+            if connection is None:
+                return []
+            return [str(value) for query in queries for (value,) in connection.exec_driver_sql(query)]
+    except (DwcpError, SQLAlchemyError):
         return []

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from IPython.core.error import UsageError
 
 from dwcp_jupyter import exceptions as errors
+from dwcp_jupyter.magics.arguments import HelpWanted
 
 __all__ = ["TABLE", "Shown", "reported"]
 
@@ -69,6 +70,10 @@ def reported(magic: F) -> F:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return magic(*args, **kwargs)
+        except HelpWanted as wanted:
+            from dwcp_jupyter.magics.help import Help
+
+            return Help(topic=wanted.magic)
         except errors.DwcpError as exc:
             if TABLE[type(exc)] is Shown.USAGE:
                 raise UsageError(str(exc)) from exc

@@ -42,11 +42,12 @@ def _documents() -> dict[str, str]:
         for kind, sign in (("line", "%"), ("cell", "%%")):
             for name, attribute in cls.magics[kind].items():
                 text = inspect.cleandoc(getattr(cls, attribute).__doc__ or "")
-                texts[f"{sign}{name}"] = _without_usage(text)
+                texts[f"{sign}{name}"] = _description_first(text.replace(f"%{name} ", f"{sign}{name} ", 1))
     return dict(sorted(texts.items(), key=lambda item: item[0].lstrip("%")))
 
 
-def _without_usage(text: str) -> str:
-    """Return a magic's text with the arguments after the description; IPython puts the usage lines first."""
-    usage, blank, rest = text.partition("\n\n")
-    return f"{rest}\n\n{usage}" if blank and usage.startswith("::") else text
+def _description_first(text: str) -> str:
+    """Return a magic's text with its usage after the description; IPython puts ``::`` and the usage first."""
+    usage, blank, rest = text.removeprefix("::").strip().partition("\n\n")
+    description, _, details = rest.partition("\n\n")
+    return f"{description}\n\n{usage}\n\n{details}" if blank else text

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from IPython.core.magic import line_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 
+from dwcp_jupyter.magics.arguments import output, parse
 from dwcp_jupyter.magics.errors import reported
 from dwcp_jupyter.magics.session import WorkspaceBound
 
@@ -20,7 +21,7 @@ class MonitoringMagics(WorkspaceBound):
     @magic_arguments()
     @argument("target", help="An endpoint, or a model's reference.")
     @argument("--data", metavar="VAR", default=None, help="Variable with current data; the prediction log by default.")
-    @argument("-o", "--output", metavar="VAR", default=None, help="Keep the report in this variable too.")
+    @output("Keep the report in this variable too.")
     @line_magic
     @reported
     def drift(self, line: str) -> Any:
@@ -30,6 +31,6 @@ class MonitoringMagics(WorkspaceBound):
         --------
         ``%drift churn``; in Python: ``dwcp_jupyter.Workspace().drift("churn")``.
         """
-        args = parse_argstring(self.drift, line)
+        args = parse(self.drift, line)
         data = None if args.data is None else self.variable(args.data)
         return self.give(self.workspace.drift(args.target, data), args.output)

@@ -8,8 +8,9 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import line_cell_magic, line_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 
+from dwcp_jupyter.magics.arguments import STAGES, model_name, output, parse, semantic_version
 from dwcp_jupyter.magics.errors import reported
 from dwcp_jupyter.magics.session import WorkspaceBound
 
@@ -21,11 +22,17 @@ class RegistryMagics(WorkspaceBound):
     """Register and move versions."""
 
     @magic_arguments()
-    @argument("name", help="The model's name.")
+    @argument("name", type=model_name, help="The model's name.")
     @argument(
         "--model", metavar="VAR", default="model", help="Variable that holds the fitted model; 'model' by default."
     )
-    @argument("--version", metavar="X.Y.Z", default=None, help="The version; the next one by --bump without it.")
+    @argument(
+        "--version",
+        metavar="X.Y.Z",
+        type=semantic_version,
+        default=None,
+        help="The version; the next one by --bump without it.",
+    )
     @argument(
         "--bump", choices=("major", "minor", "patch", "auto"), default="minor", help="What grows without --version."
     )
@@ -35,7 +42,7 @@ class RegistryMagics(WorkspaceBound):
     )
     @argument("--tag", action="append", default=[], metavar="TAG", help="A tag; may be repeated.")
     @argument("--stage", choices=("development", "staging"), default="development", help="Stage to register into.")
-    @argument("-o", "--output", metavar="VAR", default=None, help="Keep the version in this variable too.")
+    @output("Keep the version in this variable too.")
     @line_cell_magic
     @reported
     def register(self, line: str, cell: str | None = None) -> Any:
@@ -49,39 +56,41 @@ class RegistryMagics(WorkspaceBound):
         ``%register churn --model forest --version 1.0.0 --metrics scores``; in Python:
         ``dwcp_jupyter.Workspace().register("churn", forest, version="1.0.0", metrics=scores)``.
         """
-        args = parse_argstring(self.register, line)
+        args = parse(self.register, line)
+        changelog = ""
         if cell is not None:
-            self._run(cell)
-        version = self.workspace.register(args.name, self.variable(args.model), code=cell, **self._said(args, cell))
+            self.refuse_taken(args.name, args.version)
+            changelog = self._run(cell)
+        model = self.variable(args.model, otherwise=", or name another by --model VAR")
+        version = self.workspace.register(args.name, model, code=cell, changelog=changelog, **self._said(args))
         return self.give(version, args.output)
 
-    def _run(self, cell: str) -> None:
+    def _run(self, cell: str) -> str:
+        """Run the body; return its leading docstring."""
         assert self.shell is not None
         code = self.shell.transform_cell(cell)
+        text = ast.get_docstring(ast.parse(code)) or ""
         file = self.shell.compile.cache(code, number=self.shell.execution_count, raw_code=cell)
         exec(compile(code, file, "exec"), self.namespace)  # noqa: S102 - running it is what the user asked for
+        return text
 
-    def _said(self, args: Namespace, cell: str | None) -> dict[str, Any]:
-        metrics = {} if args.metrics is None else self.variable(args.metrics)
-        if not hasattr(metrics, "items"):
-            raise UsageError(f"--metrics {args.metrics} is a {type(metrics).__name__}. Name a dict of numbers.")
+    def _said(self, args: Namespace) -> dict[str, Any]:
         return {
             "version": args.version,
             "bump": args.bump,
-            "metrics": metrics,
+            "metrics": None if args.metrics is None else self.variable(args.metrics),
             "data": None if args.data is None else self.variable(args.data),
             "tags": args.tag,
             "stage": args.stage,
-            "changelog": "" if cell is None else ast.get_docstring(ast.parse(cell)) or "",
         }
 
     @magic_arguments()
     @argument(
         "name", nargs="?", default=None, help="A model, to list its versions, or a reference, to show that version."
     )
-    @argument("--stage", default=None, help="Only models with a version in this stage.")
-    @argument("--tag", default=None, help="Only models with this tag.")
-    @argument("-o", "--output", metavar="VAR", default=None, help="Keep the list in this variable too.")
+    @argument("--stage", choices=STAGES, default=None, help="Only models, or versions, in this stage.")
+    @argument("--tag", default=None, help="Only models, or versions, with this tag.")
+    @output("Keep the list in this variable too.")
     @line_magic
     @reported
     def models(self, line: str) -> Any:
@@ -91,18 +100,28 @@ class RegistryMagics(WorkspaceBound):
         --------
         ``%models churn``; in Python: ``dwcp_jupyter.Workspace().registry.list_versions("churn")``.
         """
-        args = parse_argstring(self.models, line)
+        args = parse(self.models, line)
+        return self.give(self._found(args), args.output)
+
+    def _found(self, args: Namespace) -> Any:
+        from dwcp_jupyter.registry import ModelList
+
         registry = self.workspace.registry
+        wanted = {key: value for key in ("stage", "tag") if (value := getattr(args, key)) is not None}
         if args.name is None:
-            wanted = {"stage": args.stage, "tag": args.tag}
-            return self.give(registry.list_models({k: v for k, v in wanted.items() if v is not None}), args.output)
-        show = registry.get_model if "@" in args.name else registry.list_versions
-        return self.give(show(args.name), args.output)
+            return ModelList(registry.list_models(wanted), wanted=wanted)
+        if "@" not in args.name:
+            return registry.list_versions(args.name).only(**wanted)
+        if wanted:
+            raise UsageError(
+                f"'{args.name}' is one version. Leave --{' and --'.join(wanted)} out, or name the model alone."
+            )
+        return registry.get_model(args.name)
 
     @magic_arguments()
     @argument("model", help="A reference such as churn@1.2.0.")
     @argument("stage", help="development, staging, production or archived.")
-    @argument("-o", "--output", metavar="VAR", default=None, help="Keep the version in this variable too.")
+    @output("Keep the version in this variable too.")
     @line_magic
     @reported
     def promote(self, line: str) -> Any:
@@ -113,5 +132,5 @@ class RegistryMagics(WorkspaceBound):
         ``%promote churn@1.2.0 staging``; in Python:
         ``dwcp_jupyter.Workspace().registry.promote_model("churn@1.2.0", "staging")``.
         """
-        args = parse_argstring(self.promote, line)
+        args = parse(self.promote, line)
         return self.give(self.workspace.registry.promote_model(args.model, args.stage), args.output)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import line_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 
+from dwcp_jupyter.magics.arguments import endpoint_name, output, parse
 from dwcp_jupyter.magics.errors import reported
 from dwcp_jupyter.magics.session import WorkspaceBound
+from dwcp_jupyter.rendering import Displayed, Note, View
 
-__all__ = ["ServingMagics"]
+__all__ = ["ServingMagics", "Undeployed"]
 
 
 @magics_class
@@ -20,7 +23,7 @@ class ServingMagics(WorkspaceBound):
 
     @magic_arguments()
     @argument("model", help="A reference: churn, churn@1.2.0, churn@champion, churn@staging.")
-    @argument("--name", default=None, help="The endpoint's name; the model's by default.")
+    @argument("--name", type=endpoint_name, default=None, help="The endpoint's name; the model's by default.")
     @argument("--replicas", metavar="MIN[:MAX]", default="1", help="Number of replicas.")
     @argument("--target-latency-ms", type=float, default=None, help="Latency to scale for.")
     @argument(
@@ -30,7 +33,7 @@ class ServingMagics(WorkspaceBound):
         help="Serve as ONNX where it agrees.",
     )
     @argument("--detached", action="store_true", help="Let it outlive this process without a Jupyter server.")
-    @argument("-o", "--output", metavar="VAR", default=None, help="Keep the endpoint in this variable too.")
+    @output("Keep the endpoint in this variable too.")
     @line_magic
     @reported
     def deploy(self, line: str) -> Any:
@@ -44,7 +47,7 @@ class ServingMagics(WorkspaceBound):
         ``%deploy churn@staging --replicas 2``; in Python:
         ``dwcp_jupyter.Workspace().deploy("churn@staging", min_replicas=2)``.
         """
-        args = parse_argstring(self.deploy, line)
+        args = parse(self.deploy, line)
         low, high = _replicas(args.replicas)
         config = {"min_replicas": low, "max_replicas": high}
         if args.target_latency_ms is not None:
@@ -57,17 +60,20 @@ class ServingMagics(WorkspaceBound):
     @argument("endpoint", help="The endpoint's name.")
     @line_magic
     @reported
-    def undeploy(self, line: str) -> None:
+    def undeploy(self, line: str) -> Any:
         """Take an endpoint down, once it has answered what it was asked.
 
         Examples
         --------
         ``%undeploy churn``; in Python: ``dwcp_jupyter.Workspace().serving.undeploy("churn")``.
         """
-        self.workspace.serving.undeploy(parse_argstring(self.undeploy, line).endpoint)
+        args = parse(self.undeploy, line)
+        served = self.workspace.serving.get_endpoint(args.endpoint)
+        self.workspace.serving.undeploy(served.id)
+        return Undeployed(endpoint=served.name, served=f"{served.model}@{served.version}")
 
     @magic_arguments()
-    @argument("-o", "--output", metavar="VAR", default=None, help="Keep the list in this variable too.")
+    @output("Keep the list in this variable too.")
     @line_magic
     @reported
     def endpoints(self, line: str) -> Any:
@@ -77,13 +83,15 @@ class ServingMagics(WorkspaceBound):
         --------
         ``%endpoints``; in Python: ``dwcp_jupyter.Workspace().serving.list_endpoints()``.
         """
-        args = parse_argstring(self.endpoints, line)
+        args = parse(self.endpoints, line)
         return self.give(self.workspace.serving.list_endpoints(), args.output)
 
     @magic_arguments()
     @argument("endpoint", help="The endpoint's name.")
-    @argument("data", metavar="VAR", help="Variable with a data frame, a dict of features, or a list of them.")
-    @argument("-o", "--output", metavar="VAR", default=None, help="Keep the response in this variable too.")
+    @argument(
+        "data", metavar="VAR", help="Variable with a data frame, a dict of features, a list of them, or an array."
+    )
+    @output("Keep the response in this variable too.")
     @line_magic
     @reported
     def predict(self, line: str) -> Any:
@@ -93,8 +101,19 @@ class ServingMagics(WorkspaceBound):
         --------
         ``%predict churn new_customers``; in Python: ``dwcp_jupyter.Workspace().predict("churn", new_customers)``.
         """
-        args = parse_argstring(self.predict, line)
+        args = parse(self.predict, line)
         return self.give(self.workspace.predict(args.endpoint, self.variable(args.data)), args.output)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undeployed(Displayed):
+    """An endpoint that is no more, and what it served."""
+
+    endpoint: str
+    served: str
+
+    def _view(self) -> View:
+        return View(f"Endpoint {self.endpoint}", [Note(f"It is undeployed. It served {self.served}.", "success")])
 
 
 def _replicas(text: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics
 
-from dwcp_jupyter.exceptions import did_you_mean
+from dwcp_jupyter.exceptions import ModelNotFoundError, VersionExistsError, did_you_mean
 
 if TYPE_CHECKING:
     from dwcp_jupyter.workspace import Workspace
@@ -25,8 +25,8 @@ class WorkspaceBound(Magics):
 
         return find()
 
-    def variable(self, name: str) -> Any:
-        """Return the notebook's variable `name`.
+    def variable(self, name: str, *, otherwise: str = "") -> Any:
+        """Return the notebook's variable `name`; `otherwise` ends the advice where there is none.
 
         Raises
         ------
@@ -35,7 +35,9 @@ class WorkspaceBound(Magics):
         """
         if name not in self.namespace:
             known = [key for key in self.namespace if not key.startswith("_")]
-            raise UsageError(f"The notebook has no variable '{name}'.{did_you_mean(name, known)} Assign it first.")
+            raise UsageError(
+                f"The notebook has no variable '{name}'.{did_you_mean(name, known)} Assign it first{otherwise}."
+            )
         return self.namespace[name]
 
     @property
@@ -45,11 +47,27 @@ class WorkspaceBound(Magics):
         namespace: dict[str, Any] = self.shell.user_ns
         return namespace
 
+    def refuse_taken(self, name: str, version: str | None) -> None:
+        """Raise if the version is there already: who waits for a training wants to know before it.
+
+        Raises
+        ------
+        VersionExistsError
+            It names the version.
+        """
+        if version is None:
+            return
+        try:
+            found = self.workspace.registry.get_model(f"{name}@{version}")
+        except ModelNotFoundError:
+            return
+        raise VersionExistsError(
+            f"'{found.reference}' is registered already, so nothing was run. Name another version."
+        )
+
     def give(self, value: Any, name: str | None) -> Any:
         """Return `value`, also kept in the notebook's variable `name` where one is asked for."""
         if name is not None:
-            if not name.isidentifier():
-                raise UsageError(f"-o '{name}' is no variable name.")
             assert self.shell is not None
             self.shell.push({name: value})
         return value

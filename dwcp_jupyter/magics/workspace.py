@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from IPython.core.magic import line_magic, magics_class
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 
+from dwcp_jupyter.magics.arguments import output, parse
 from dwcp_jupyter.magics.errors import reported
 from dwcp_jupyter.magics.session import WorkspaceBound
 
@@ -22,7 +23,7 @@ class WorkspaceMagics(WorkspaceBound):
     @magic_arguments()
     @argument("command", nargs="?", default="status", choices=COMMANDS, help="What to do; 'status' by default.")
     @argument("topic", nargs="?", default=None, help="A magic to explain, for 'help'.")
-    @argument("-o", "--output", metavar="VAR", default=None, help="Keep the result in this variable too.")
+    @output("Keep the result in this variable too.")
     @line_magic
     @reported
     def dwcp(self, line: str) -> Any:
@@ -32,7 +33,7 @@ class WorkspaceMagics(WorkspaceBound):
         --------
         ``%dwcp doctor`` checks the installation and the workspace; in Python: ``dwcp_jupyter.Workspace().doctor()``.
         """
-        args = parse_argstring(self.dwcp, line)
+        args = parse(self.dwcp, line)
         if args.command == "help":
             from dwcp_jupyter.magics.help import Help
 

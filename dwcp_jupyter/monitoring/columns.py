@@ -90,13 +90,16 @@ class Values:
 def values_of(series: pd.Series[Any]) -> Values:
     """Return the comparable values of a column."""
     is_category = isinstance(series.dtype, pd.CategoricalDtype)
-    if is_category:
-        series = series.astype(series.cat.categories.dtype)
     present = series.dropna()
+    if is_category:  # what is missing went first: integers have no place for it
+        present = present.astype(series.cat.categories.dtype)
     content = _content(present)
     values: Any = present
     if content in {Content.BOOL, Content.NUMBER}:
-        array = present.to_numpy(dtype=np.float64)
+        try:
+            array = present.to_numpy(dtype=np.float64)
+        except OverflowError:  # whole numbers beyond every float
+            return Values(content=Content.OTHER, present=present, n_missing=len(series) - len(present))
         values = array[np.isfinite(array)]
     n_missing = len(series) - int(values.size)
     return Values(content=content, present=values, n_missing=n_missing, is_declared_category=is_category)

@@ -24,7 +24,15 @@ from numpy.typing import NDArray
 from dwcp_jupyter import statistics
 from dwcp_jupyter.monitoring.alerts import Severity
 from dwcp_jupyter.monitoring.columns import Content, Kind, Values, kind_of, values_of
-from dwcp_jupyter.monitoring.report import MINIMUM_ROWS, ColumnDrift, Distribution, DriftNote, DriftTest, Effect
+from dwcp_jupyter.monitoring.report import (
+    MINIMUM_ROWS,
+    PREDICTION,
+    ColumnDrift,
+    Distribution,
+    DriftNote,
+    DriftTest,
+    Effect,
+)
 from dwcp_jupyter.rendering import Level
 from dwcp_jupyter.rendering.formats import percent
 
@@ -78,6 +86,7 @@ def compare(
     sensitivity: float = 0.05,
     expected: Sequence[str] | None = None,
     minimum_rows: int = MINIMUM_ROWS,
+    answers: str | None = PREDICTION,
 ) -> Comparison:
     """Return how the columns of `current` differ from those of `reference`.
 
@@ -91,6 +100,9 @@ def compare(
         The columns to compare; all of the reference without it.
     minimum_rows : int
         Values a column must have on either side to be tested.
+    answers : str, optional
+        The column of the model's answers. Reference rows without one, such as those it was fitted on, were not asked:
+        the rest says how answers are spread, and none counts as missing.
     """
     names = [name for name in (expected if expected is not None else reference.columns) if name in reference.columns]
     notes = list(_schema_notes(names, reference, current))
@@ -99,7 +111,7 @@ def compare(
     for name in names:
         if name not in current.columns:
             continue
-        pair, found = _pair(name, reference[name], current[name])
+        pair, found = _pair(name, reference[name].dropna() if name == answers else reference[name], current[name])
         notes += found
         if pair is not None:
             pairs[name] = pair
@@ -117,7 +129,8 @@ def compare(
 def _schema_notes(names: Sequence[str], reference: pd.DataFrame, current: pd.DataFrame) -> Iterable[DriftNote]:
     for name in names:
         if name not in current.columns:
-            yield DriftNote(column=name, message="is missing from the current data", level=Level.WARNING)
+            message = "is missing from the current data"
+            yield DriftNote(column=name, message=message, level=Level.WARNING, is_schema_change=len(current) > 0)
     for name in current.columns:
         if name not in reference.columns:
             yield DriftNote(column=str(name), message="is not in the reference data, so it was not compared")
@@ -132,7 +145,7 @@ def _pair(name: str, reference: pd.Series[Any], current: pd.Series[Any]) -> tupl
     fits = right.content in ({left.content, Content.EMPTY} | (numeric if left.content in numeric else set()))
     if not fits:
         message = f"holds values of type {right.content} where the reference has {left.content}; not tested"
-        return None, [DriftNote(column=name, message=message, level=Level.CRITICAL)]
+        return None, [DriftNote(column=name, message=message, level=Level.CRITICAL, is_schema_change=True)]
     return _Pair(name=name, kind=kind, reference=left, current=right), []
 
 

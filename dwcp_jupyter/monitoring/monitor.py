@@ -20,19 +20,25 @@ from sqlalchemy import select
 
 from dwcp_jupyter import store
 from dwcp_jupyter.exceptions import MonitoringError
-from dwcp_jupyter.monitoring.alerts import Alert, AlertRoute, to_log
-from dwcp_jupyter.monitoring.comparison import compare
+from dwcp_jupyter.monitoring.alerts import Alert, AlertRoute, Severity, to_log
+from dwcp_jupyter.monitoring.comparison import Comparison, compare
 from dwcp_jupyter.monitoring.ground_truth import GroundTruth
-from dwcp_jupyter.monitoring.report import MINIMUM_ROWS, ColumnDrift, DriftNote, DriftReport, DriftTest, Verdict
+from dwcp_jupyter.monitoring.report import (
+    MINIMUM_ROWS,
+    PREDICTION,
+    ColumnDrift,
+    DriftNote,
+    DriftReport,
+    DriftTest,
+    Verdict,
+)
 from dwcp_jupyter.registry import ModelRegistry, ModelVersion
+from dwcp_jupyter.rendering import Level
 from dwcp_jupyter.rendering.formats import number, p_value
 from dwcp_jupyter.serving.prediction_log import PredictionLog
 from dwcp_jupyter.store import schema
 
 __all__ = ["MLMonitor"]
-
-PREDICTION = "prediction"
-"""The column of predictions, in the log and, where drift of predictions is to be seen, in the reference data."""
 
 
 class MLMonitor:
@@ -187,11 +193,12 @@ class MLMonitor:
         current = self._logged(since, until) if df is None else _frame(df, "current data")
         expected = self._expected(reference, current)
         self._check_columns(current, expected)
-        compared = compare(reference, current, sensitivity=sensitivity, expected=expected)
-        alerts = tuple(_alert(self.version.reference, column) for column in compared.columns if column.is_drifted)
+        answers = None if PREDICTION in self._inputs() else PREDICTION
+        compared = compare(reference, current, sensitivity=sensitivity, expected=expected, answers=answers)
+        alerts = _alerts(self.version.reference, compared)
         report = DriftReport(
             model=self.version.reference,
-            verdict=_verdict(compared.columns, len(reference), len(current)),
+            verdict=_verdict(compared, len(reference), len(current)),
             n_reference=len(reference),
             n_current=len(current),
             sensitivity=sensitivity,
@@ -229,12 +236,15 @@ class MLMonitor:
 
     def _expected(self, reference: pd.DataFrame, current: pd.DataFrame) -> list[str]:
         """Return the reference's columns that are the model's inputs, and predictions if there are current ones."""
-        signature = self.version.signature
-        inputs = {column.name for column in signature.inputs} if signature is not None else set()
+        inputs = self._inputs()
         is_without = PREDICTION not in current.columns and PREDICTION not in inputs
         names = [str(name) for name in reference.columns if not (is_without and name == PREDICTION)]
         known = [name for name in names if name in inputs or name == PREDICTION]
         return known if inputs.intersection(known) else names
+
+    def _inputs(self) -> set[str]:
+        signature = self.version.signature
+        return set() if signature is None else set(signature.names)
 
     def _check_columns(self, current: pd.DataFrame, expected: list[str]) -> None:
         if len(current.columns) and not set(expected).intersection(current.columns):
@@ -294,10 +304,24 @@ def _listed(names: Any) -> str:
     return ", ".join(shown) + (", …" if len(names) > 5 else "")
 
 
-def _verdict(columns: tuple[ColumnDrift, ...], n_reference: int, n_current: int) -> Verdict:
-    if min(n_reference, n_current) < MINIMUM_ROWS or not columns:
+def _verdict(compared: Comparison, n_reference: int, n_current: int) -> Verdict:
+    if any(column.is_drifted for column in compared.columns):
+        return Verdict.DRIFT
+    if any(note.is_schema_change for note in compared.notes):  # certain however few rows there are
+        return Verdict.SCHEMA_CHANGED
+    if min(n_reference, n_current) < MINIMUM_ROWS or not compared.columns:
         return Verdict.NOT_ENOUGH_DATA
-    return Verdict.DRIFT if any(column.is_drifted for column in columns) else Verdict.NO_DRIFT
+    return Verdict.NO_DRIFT
+
+
+def _alerts(model: str, compared: Comparison) -> tuple[Alert, ...]:
+    changes = [_schema_alert(model, note) for note in compared.notes if note.is_schema_change]
+    return (*changes, *(_alert(model, column) for column in compared.columns if column.is_drifted))
+
+
+def _schema_alert(model: str, note: DriftNote) -> Alert:
+    severity = Severity.CRITICAL if note.level is Level.CRITICAL else Severity.WARNING
+    return Alert(model=model, column=note.column, severity=severity, message=f"'{note.column}' {note.message}")
 
 
 def _alert(model: str, column: ColumnDrift) -> Alert:

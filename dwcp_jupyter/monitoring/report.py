@@ -10,8 +10,20 @@ from enum import StrEnum
 from dwcp_jupyter.monitoring.alerts import Alert, Severity
 from dwcp_jupyter.rendering import Bars, Block, Column, Displayed, Facts, Format, Level, Lines, Mark, Note, Table, View
 
-__all__ = ["MINIMUM_ROWS", "ColumnDrift", "Distribution", "DriftNote", "DriftReport", "DriftTest", "Effect", "Verdict"]
+__all__ = [
+    "MINIMUM_ROWS",
+    "PREDICTION",
+    "ColumnDrift",
+    "Distribution",
+    "DriftNote",
+    "DriftReport",
+    "DriftTest",
+    "Effect",
+    "Verdict",
+]
 
+PREDICTION = "prediction"
+"""The column of predictions, in the log and, where drift of predictions is to be seen, in the reference data."""
 MINIMUM_ROWS = 50
 """Values that a column must have on either side to be tested."""
 _LEVELS = {Severity.WARNING: Level.WARNING, Severity.CRITICAL: Level.CRITICAL}
@@ -21,6 +33,8 @@ class Verdict(StrEnum):
     """The answer."""
 
     DRIFT = "drift"
+    SCHEMA_CHANGED = "schema changed"
+    """No tested column drifted, but some could not be tested: they are missing, or hold another type of values."""
     NO_DRIFT = "no drift"
     NOT_ENOUGH_DATA = "not enough data"
 
@@ -102,11 +116,18 @@ class ColumnDrift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftNote:
-    """Something about a column that a reader must know, but that is no alert."""
+    """Something about a column that a reader must know, beside the tests.
+
+    Attributes
+    ----------
+    is_schema_change : bool
+        The column is missing, or holds another type of values: no test is needed to be sure of that, so it is an alert.
+    """
 
     column: str
     message: str
     level: Level = Level.INFO
+    is_schema_change: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +162,7 @@ class DriftReport(Displayed):
     notes : tuple of DriftNote
         Schema differences and columns left out.
     alerts : tuple of Alert
-        One per drifted test.
+        One per drifted test and per column that is missing or of another type.
     source : str
         Where the current data are from.
     """
@@ -163,6 +184,11 @@ class DriftReport(Displayed):
         """Names of the drifted columns, the most changed first."""
         return list(dict.fromkeys(column.name for column in self.columns if column.is_drifted))
 
+    @property
+    def changed(self) -> list[str]:
+        """Names of the columns that are missing from the current data, or hold another type of values there."""
+        return [note.column for note in self.notes if note.is_schema_change]
+
     def __repr__(self) -> str:
         names = {column.name for column in self.columns}
         return (
@@ -182,6 +208,8 @@ class DriftReport(Displayed):
 
     def _headline(self) -> Note:
         tested = len({column.name for column in self.columns})
+        if self.verdict is Verdict.SCHEMA_CHANGED:
+            return Note(f"{self._changes()} None of {tested} tested columns drifted.", self._level())
         if self.verdict is Verdict.NOT_ENOUGH_DATA and min(self.n_reference, self.n_current) >= MINIMUM_ROWS:
             return Note("No column could be tested; the notes say why.", Level.WARNING)
         if self.verdict is Verdict.NOT_ENOUGH_DATA:
@@ -192,12 +220,17 @@ class DriftReport(Displayed):
             )
         if self.verdict is Verdict.NO_DRIFT:
             return Note(f"None of {tested} tested columns drifted.", Level.SUCCESS)
-        is_critical = any(column.severity is Severity.CRITICAL for column in self.columns)
-        shown = ", ".join(f"'{name}'" for name in self.drifted[:5]) + (", …" if len(self.drifted) > 5 else "")
-        return Note(
-            f"{len(self.drifted)} of {tested} tested columns drifted: {shown}.",
-            Level.CRITICAL if is_critical else Level.WARNING,
-        )
+        told = f"{len(self.drifted)} of {tested} tested columns drifted: {_listed(self.drifted)}."
+        return Note(f"{told} {self._changes()}".rstrip(), self._level())
+
+    def _level(self) -> Level:
+        is_critical = any(alert.severity is Severity.CRITICAL for alert in self.alerts)
+        return Level.CRITICAL if is_critical else Level.WARNING
+
+    def _changes(self) -> str:
+        if not self.changed:
+            return ""
+        return f"Not tested, since missing or of another type than in the reference: {_listed(self.changed)}."
 
     def _facts(self) -> Facts:
         return Facts(
@@ -208,6 +241,10 @@ class DriftReport(Displayed):
                 "sensitivity": self.sensitivity,
             }
         )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _table(columns: tuple[ColumnDrift, ...]) -> Table:

@@ -8,13 +8,14 @@ into the run.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from dwcp_jupyter.exceptions import PipelineConfigError, did_you_mean
+from dwcp_jupyter.exceptions import InvalidNameError, PipelineConfigError, did_you_mean
+from dwcp_jupyter.pipeline.as_json import as_json
+from dwcp_jupyter.registry.names import check_name
 
 __all__ = ["PipelineConfig"]
 
@@ -32,7 +33,7 @@ class PipelineConfig:
     Attributes
     ----------
     name : str
-        The pipeline's name.
+        The pipeline's name; it becomes a folder's and a model's, so it is checked at once.
     data_source : str, path, DataFrame or Arrow table
         A ``.csv`` or ``.parquet`` file, or the data themselves.
     target_column : str
@@ -46,8 +47,8 @@ class PipelineConfig:
     model_class : str
         A class name of the library, such as ``"RandomForestClassifier"``, or its short name, ``"RandomForest"``.
     param_space : mapping
-        Per parameter ``{"type": "int" | "float", "low":, "high":, "log":}``, ``{"type": "categorical", "choices":}`` or
-        a list of values.
+        Per parameter ``{"type": "int" | "float", "low":, "high":, "log":, "step":}``, ``{"type": "categorical",
+        "choices":}`` or a list of values. With ``step`` the values are low, low + step, … up to high.
     tuning_timeout : float
         Longest time for tuning, in seconds.
     metrics : sequence of str
@@ -102,7 +103,7 @@ class PipelineConfig:
             raise PipelineConfigError(
                 "This configuration belongs to a run and does not change. Change the pipeline's own."
             )
-        object.__setattr__(self, name, value)
+        object.__setattr__(self, name, _name(value) if name == "name" else value)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
@@ -114,9 +115,12 @@ class PipelineConfig:
             For unknown fields, all at once.
         """
         known = [entry.name for entry in fields(cls)]
-        strange = [f"'{name}'{did_you_mean(str(name), known).rstrip()}" for name in values if name not in known]
+        strange = [str(name) for name in values if name not in known]
         if strange:
-            raise PipelineConfigError(f"PipelineConfig has no field {'; '.join(strange)}. Fields: {', '.join(known)}.")
+            hints = "".join(did_you_mean(name, known) for name in strange)
+            raise PipelineConfigError(
+                f"PipelineConfig has no field {', '.join(map(repr, strange))}.{hints} Fields: {', '.join(known)}."
+            )
         if not values.get("name"):
             raise PipelineConfigError("A pipeline needs a name.")
         return cls(**values)
@@ -153,7 +157,7 @@ class PipelineConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON; data are named by their type and shape."""
-        return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}
+        return {entry.name: as_json(getattr(self, entry.name), non_finite=str) for entry in fields(self)}
 
     @property
     def folder(self) -> Path:
@@ -220,22 +224,14 @@ class PipelineConfig:
         return faults
 
 
+def _name(value: Any) -> str:
+    try:
+        return check_name(value, what="pipeline")
+    except InvalidNameError as exc:
+        raise PipelineConfigError(str(exc)) from exc
+
+
 def _choice(name: str, value: Any, choices: Sequence[str]) -> str:
     if value in choices:
         return ""
     return f"{name}='{value}' is none of {', '.join(choices)}.{did_you_mean(str(value), choices)}"
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    shape = getattr(value, "shape", None)
-    return f"{type(value).__name__} of shape {tuple(shape)}" if shape is not None else repr(value)

@@ -75,8 +75,9 @@ def check_params(cls: type[BaseEstimator], params: Mapping[str, Any], *, field: 
     known = set(cls().get_params())
     strange = [name for name in params if name not in known]
     if strange:
-        parts = [f"'{name}'{did_you_mean(name, known).rstrip()}" for name in strange]
-        raise PipelineConfigError(f"{field}: {cls.__name__} has no parameter {'; '.join(parts)}")
+        hints = "".join(did_you_mean(name, known) for name in strange)
+        named = ", ".join(map(repr, strange))
+        raise PipelineConfigError(f"{field}: {cls.__name__} has no parameter {named}.{hints}")
 
 
 def make(cls: type[BaseEstimator], params: Mapping[str, Any], *, seed: int, n_jobs: int | None) -> BaseEstimator:

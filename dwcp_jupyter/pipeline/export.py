@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,33 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from dwcp_jupyter import flavors
+from dwcp_jupyter.exceptions import FlavorError, PipelineConfigError
+from dwcp_jupyter.pipeline.as_json import as_json
 from dwcp_jupyter.pipeline.run import PipelineRun
 
-__all__ = ["Outbox", "package", "record"]
+__all__ = ["PACKAGE", "Outbox", "package", "record"]
+
+
+PACKAGE = "package"
+_METADATA = "model_metadata.json"
+_PARTS = frozenset({"model.json", "input_example.json"})
 
 
 class Outbox:
     """A folder's new files: collected apart, put in place together by `deliver`.
 
-    A run that fails or is killed before leaves the folder as it was.
+    A run that fails or is killed before leaves the folder as it was. Files of the names that a run writes are replaced;
+    the folder ``package`` only if an earlier run made it, and nobody put anything into it since.
+
+    Raises
+    ------
+    PipelineConfigError
+        If there is another folder of that name: now rather than after the training, and again when files are moved.
     """
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self.folder = folder
+        _refuse_foreign(folder / PACKAGE)
         self._apart = folder / f".{run_id}.partial"
         self._apart.mkdir(parents=True)
 
@@ -49,19 +62,16 @@ class Outbox:
 
     def json(self, name: str, value: Any) -> None:
         """Write JSON."""
-        self.path(name).write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str), encoding="utf-8")
+        text = json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+        self.path(name).write_text(text, encoding="utf-8")
 
     def deliver(self) -> dict[str, str]:
         """Move everything into the folder, in place of earlier files; return the paths by name."""
+        _refuse_foreign(self.folder / PACKAGE)
+        shutil.rmtree(self.folder / PACKAGE, ignore_errors=True)  # first: none is better than one of another run
         delivered = {}
         for source in sorted(self._apart.iterdir()):
             target = self.folder / source.name
-            if target.is_dir():
-                if not (target / "model.json").exists() and any(target.iterdir()):
-                    raise FileExistsError(
-                        f"'{target}' is a folder that no pipeline wrote; it is not replaced. Name another output_dir."
-                    )
-                shutil.rmtree(target)
             os.replace(source, target)  # noqa: PTH105 - replaces folders too
             delivered[source.name] = str(target)
         self._apart.rmdir()
@@ -70,6 +80,29 @@ class Outbox:
     def discard(self) -> None:
         """Remove what was collected."""
         shutil.rmtree(self._apart, ignore_errors=True)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise unless `folder` is absent, empty, or a package that an earlier run made: the file beside names its sum."""
+    if folder.is_symlink() or (folder.exists() and not _is_ours(folder)):
+        raise PipelineConfigError(
+            f"'{folder}' was not made by a pipeline, or was changed since; it is not replaced. Move it away, or name "
+            "another output_dir."
+        )
+
+
+def _is_ours(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    if not found:
+        return True
+    try:
+        info = flavors.read_package(folder)
+        recorded = json.loads((folder.parent / _METADATA).read_bytes())["package_sha256"]
+    except (FlavorError, OSError, ValueError, LookupError, TypeError):
+        return False
+    return recorded == info.sha256 and found <= _PARTS | {info.file}
 
 
 def package(
@@ -83,7 +116,7 @@ def package(
 
 def record(run: PipelineRun) -> dict[str, Any]:
     """Return the run as JSON."""
-    return {
+    values = {
         "run_id": run.run_id,
         "name": run.config.name,
         "status": str(run.status),
@@ -96,16 +129,14 @@ def record(run: PipelineRun) -> dict[str, Any]:
         "durations_s": run.durations_s,
         "metrics": run.metrics,
         "intervals": {name: list(pair) for name, pair in run.intervals.items()},
-        "hyperparameters": _plain(run.hyperparameters),
+        "hyperparameters": as_json(run.hyperparameters, non_finite=str),
         "tuning_history": [
-            {"number": t.number, "params": _plain(t.params), "value": t.value} for t in run.tuning_history
+            {"number": t.number, "params": as_json(t.params, non_finite=str), "value": t.value}
+            for t in run.tuning_history
         ],
         "logs": run.logs,
         "warnings": run.warnings,
         "errors": run.errors,
         "training_data": None if run.training_data is None else run.training_data.sha256,
     }
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value.item() if hasattr(value, "item") else value for key, value in values.items()}
+    return dict(as_json(values))

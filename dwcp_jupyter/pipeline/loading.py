@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,12 +30,12 @@ def load(source: Any) -> pd.DataFrame:
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise DataValidationError(f"Columns repeat: {', '.join(map(repr, repeated))}. Rename them first.")
-        return source.reset_index(drop=True).rename(columns=str)
+        return _dense(source.reset_index(drop=True).rename(columns=str))
     if isinstance(source, pa.Table):
         return pd.DataFrame(source.to_pandas())
     if not isinstance(source, (str, Path)):
         raise PipelineConfigError(
-            f"data_source is a {type(source).__name__}. Name a .csv or .parquet file, or give a data frame."
+            f"data_source is of type {type(source).__name__}. Name a .csv or .parquet file, or give a data frame."
         )
     path = Path(source).expanduser()
     if not path.is_file():
@@ -46,6 +47,12 @@ def load(source: Any) -> pd.DataFrame:
         return readers[path.suffix.lower()](path)
     except (ValueError, OSError, pa.ArrowException) as exc:  # pandas' parser errors are ValueErrors
         raise DataValidationError(f"'{path}' cannot be read: {exc}") from exc
+
+
+def _dense(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame without sparse columns, which no Parquet file has."""
+    sparse = [str(name) for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.SparseDtype)]
+    return frame.assign(**{name: np.asarray(frame[name]) for name in sparse})
 
 
 def describe_source(source: Any) -> str:

@@ -24,7 +24,8 @@ from sklearn.pipeline import Pipeline
 
 from dwcp_jupyter import store
 from dwcp_jupyter.exceptions import DwcpError, PipelineConfigError, PipelineError
-from dwcp_jupyter.pipeline import evaluation, export, loading, records, search, training, validation
+from dwcp_jupyter.pipeline import evaluation, export, loading, records, reference, search, training, validation
+from dwcp_jupyter.pipeline.as_json import as_json
 from dwcp_jupyter.pipeline.config import PipelineConfig
 from dwcp_jupyter.pipeline.estimators import takes_missing
 from dwcp_jupyter.pipeline.preparation import Preparation, plan
@@ -35,8 +36,6 @@ from dwcp_jupyter.pipeline.stages import PipelineStage, RunStatus
 from dwcp_jupyter.statistics.scores import Score, interval
 
 __all__ = ["MLPipeline"]
-
-_MOST_REFERENCE_ROWS = 50_000
 
 
 class MLPipeline:
@@ -196,7 +195,7 @@ class _Execution:
             self.outbox.json(f"run_{self.record.started_at:%Y%m%d_%H%M%S}.json", export.record(self.record))
             delivered = self.outbox.deliver()
             self.record.artifacts.update({_ROLES.get(name, name): path for name, path in delivered.items()})
-            self.record.package_dir = Path(delivered["package"])
+            self.record.package_dir = Path(delivered[export.PACKAGE])
         elif hasattr(self, "outbox"):
             self.outbox.discard()
         records.end(self.stores, self.record)
@@ -333,27 +332,30 @@ class _Execution:
         inputs = self._inputs(self.split.train.inputs)
         said = np.asarray(self.pipeline.predict(inputs))
         info = export.package(
-            self.pipeline, inputs, said, self.outbox.path("package"), nullable=self.preparation.nullable
+            self.pipeline, inputs, said, self.outbox.path(export.PACKAGE), nullable=self.preparation.nullable
         )
         self.outbox.json(
             "model_metadata.json",
             {
                 "pipeline": self.config.name,
+                "package_sha256": info.sha256,
                 "model_class": self.fitter.cls.__name__,
                 "task": self.record.task,
                 "classes": info.classes,
                 "signature": None if info.signature is None else info.signature.to_json(),
                 "metrics": self.record.metrics,
-                "hyperparameters": self.record.hyperparameters,
+                "hyperparameters": as_json(self.record.hyperparameters, non_finite=str),
                 "packages": dict(info.packages),
             },
         )
-        self.record.reference = _sampled(inputs.assign(**{_free_name(inputs): said}), self.config.random_seed)
+        self.record.reference = reference.make(
+            self.pipeline, self.split, self.preparation.columns, seed=self.config.random_seed
+        )
 
     def _prepare_deployment(self) -> None:
         from dwcp_jupyter import flavors
 
-        loaded = flavors.load_model(self.outbox.path("package"))
+        loaded = flavors.load_model(self.outbox.path(export.PACKAGE))
         part = self._inputs(self.split.test.inputs)
         again = loaded.predict(part).values
         if not _agree(again, np.asarray(self.pipeline.predict(part))):
@@ -379,14 +381,6 @@ _ROLES = {
     "data_engineered.parquet": "data_engineered",
     "test_predictions.csv": "test_predictions",
 }
-
-
-def _free_name(inputs: pd.DataFrame) -> str:
-    return "prediction" if "prediction" not in inputs.columns else "model_prediction"
-
-
-def _sampled(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    return frame if len(frame) <= _MOST_REFERENCE_ROWS else frame.sample(_MOST_REFERENCE_ROWS, random_state=seed)
 
 
 def _agree(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> bool:

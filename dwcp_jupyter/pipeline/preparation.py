@@ -20,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardSca
 
 from dwcp_jupyter.exceptions import PipelineConfigError, did_you_mean
 from dwcp_jupyter.pipeline.interactions import Interactions
+from dwcp_jupyter.pipeline.plain import has_text, has_times
 
 __all__ = ["Preparation", "plan"]
 
@@ -119,7 +120,7 @@ def _reason_to_drop(values: pd.Series) -> str | None:
     present = values.dropna()
     if not len(present):
         return "it has no values"
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+    if has_times(values):
         return "it holds times; derive numbers from it, such as the age in days"
     try:
         distinct = present.nunique()
@@ -165,7 +166,7 @@ def _complete(
         done = {step for step, _ in steps}
         is_missing = bool(inputs[name].isna().any())
         if kind == "text":
-            if "impute" not in done and is_missing:
+            if "impute" not in done and is_missing and has_text(inputs[name]):  # else it is a category of its own
                 steps.insert(0, ("impute", {"strategy": "constant", "fill_value": "missing"}))
             if "encode" not in done:
                 steps.append(("encode", {}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 
 from sqlalchemy import insert, update
 
@@ -36,15 +36,14 @@ def start(stores: Stores, run: PipelineRun) -> None:
 
 def end(stores: Stores, run: PipelineRun) -> None:
     """Record how `run` ended; the event carries the sum of its metrics."""
-    metrics = {name: value for name, value in run.metrics.items() if value == value}  # noqa: PLR0124 - NaN is no JSON
-    record = json.loads(json.dumps(export.record(run), default=str).replace("NaN", "null").replace("Infinity", "null"))
+    metrics = {name: value for name, value in run.metrics.items() if math.isfinite(value)}
     with stores.metadata.transaction() as tx:
         tx.execute(
             update(schema.runs)
             .where(schema.runs.c.id == run.run_id)
             .values(
                 status=str(run.status),
-                record=schema.dump(record),
+                record=schema.dump(export.record(run)),
                 metrics=schema.dump(metrics),
                 ended_at=None if run.ended_at is None else clock.to_text(run.ended_at),
             )

@@ -46,7 +46,8 @@ class PipelineRun(Displayed):
     package_dir : Path or None
         The package to register: preprocessing and model in safe formats.
     reference : DataFrame or None
-        Training inputs with the model's answers in ``prediction``, against which drift is measured.
+        Inputs against which drift is measured, with the model's answers in ``prediction``: to validation and test rows
+        only, since those to rows it was fitted on are surer than any it gives later.
     """
 
     run_id: str

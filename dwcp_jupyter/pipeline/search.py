@@ -11,12 +11,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from dwcp_jupyter import extras
-from dwcp_jupyter.exceptions import PipelineConfigError
+from dwcp_jupyter.exceptions import PipelineConfigError, did_you_mean
 from dwcp_jupyter.pipeline.config import PipelineConfig
 from dwcp_jupyter.pipeline.progress import CancelToken, Progress, TrialProgress
 from dwcp_jupyter.pipeline.run import Trial
@@ -26,6 +27,11 @@ __all__ = ["Objective", "check_space", "search"]
 Objective = Callable[[Mapping[str, Any], Callable[[int, float], bool]], float | None]
 """Takes parameters and a function that hears the mean after each fold and says whether to give up; returns the mean of
 all folds, or None where it was given up."""
+_KEYS = {
+    "int": ("type", "low", "high", "log", "step"),
+    "float": ("type", "low", "high", "log", "step"),
+    "categorical": ("type", "choices"),
+}
 _WARM_TRIALS = 5
 _KEPT_PERCENT = 33.0
 """A trial goes on while its mean so far is among this share of the best at the same fold."""
@@ -49,20 +55,45 @@ def _fault(name: str, spec: Any, method: str) -> str:
         return "" if spec else f"param_space['{name}'] is empty."
     if not isinstance(spec, Mapping) or spec.get("type") not in {"int", "float", "categorical"}:
         return f"param_space['{name}'] must be a list, or a mapping with type 'int', 'float' or 'categorical'."
+    known = _KEYS[spec["type"]]
+    strange = [str(key) for key in spec if key not in known]
+    if strange:
+        hints = "".join(did_you_mean(key, known) for key in strange)
+        named = ", ".join(map(repr, strange))
+        return f"param_space['{name}'] has no key {named}.{hints} Keys of {spec['type']}: {', '.join(known)}."
     if spec["type"] == "categorical":
         return "" if spec.get("choices") else f"param_space['{name}'] needs 'choices'."
-    return _range_fault(name, spec, method)
+    return _range_fault(name, spec, method) or _step_fault(name, spec)
 
 
 def _range_fault(name: str, spec: Mapping[str, Any], method: str) -> str:
     if method == "grid_search":
         return f"param_space['{name}'] is a range; grid_search needs a list of values."
     low, high = spec.get("low"), spec.get("high")
-    if not all(isinstance(edge, (int, float)) for edge in (low, high)) or not low <= high:  # type: ignore[operator]
-        return f"param_space['{name}'] needs numbers 'low' <= 'high', not {low!r} and {high!r}."
+    if not all(_is_number(edge, spec["type"]) for edge in (low, high)) or not low <= high:  # type: ignore[operator]
+        numbers = "whole numbers" if spec["type"] == "int" else "numbers"
+        return f"param_space['{name}'] needs {numbers} 'low' <= 'high', not {low!r} and {high!r}."
     if spec.get("log") and low <= 0:  # type: ignore[operator]
         return f"param_space['{name}'] has a logarithmic scale, so 'low' must be above 0."
     return ""
+
+
+def _step_fault(name: str, spec: Mapping[str, Any]) -> str:
+    step = spec.get("step")
+    if step is None:
+        return ""
+    if not _is_number(step, spec["type"]) or not step > 0:
+        numbers = "a whole number" if spec["type"] == "int" else "a number"
+        return f"param_space['{name}'] needs {numbers} above 0 as 'step', not {step!r}."
+    if spec.get("log") and not (spec["type"] == "int" and step == 1):
+        return f"param_space['{name}'] has a logarithmic scale, which has no 'step'. Leave one of them out."
+    return ""
+
+
+def _is_number(value: Any, kind: str) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return math.isfinite(value) and (kind == "float" or isinstance(value, int))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -176,8 +207,22 @@ def _suggest(trial: Any, name: str, spec: Any) -> Any:
         return trial.suggest_categorical(name, list(spec))
     if spec["type"] == "categorical":
         return trial.suggest_categorical(name, list(spec["choices"]))
-    suggest = trial.suggest_int if spec["type"] == "int" else trial.suggest_float
-    return suggest(name, spec["low"], spec["high"], log=bool(spec.get("log", False)))
+    is_log, step = bool(spec.get("log")), spec.get("step")
+    high = spec["high"] if step is None else _on_step(spec, _steps(spec))  # Optuna warns of a rest beyond the last step
+    if spec["type"] == "int":
+        return trial.suggest_int(name, spec["low"], high, log=is_log, step=step or 1)
+    return trial.suggest_float(name, spec["low"], high, log=is_log, step=step)
+
+
+def _steps(spec: Mapping[str, Any]) -> int:
+    """Return how many steps lead from `low` to the last value that is not above `high`."""
+    return int((Decimal(str(spec["high"])) - Decimal(str(spec["low"]))) // Decimal(str(spec["step"])))
+
+
+def _on_step(spec: Mapping[str, Any], number: int) -> Any:
+    """Return the value `number` steps above `low`, computed in decimals so that .1 + 2 * .1 is .3."""
+    value = Decimal(str(spec["low"])) + number * Decimal(str(spec["step"]))
+    return int(value) if spec["type"] == "int" else float(value)
 
 
 def _candidates(config: PipelineConfig) -> Iterator[dict[str, Any]]:
@@ -199,6 +244,8 @@ def _draw(rng: np.random.Generator, spec: Any) -> Any:
     if isinstance(spec, (list, tuple)) or spec["type"] == "categorical":
         values = _values(spec)
         return values[int(rng.integers(len(values)))]
+    if spec.get("step") is not None and not spec.get("log"):
+        return _on_step(spec, int(rng.integers(_steps(spec) + 1)))
     low, high = spec["low"], spec["high"]
     value = math.exp(rng.uniform(math.log(low), math.log(high))) if spec.get("log") else float(rng.uniform(low, high))
     if spec["type"] == "float":

@@ -49,8 +49,9 @@ class Fitter:
         """Return an unfitted model with these parameters over those of the configuration."""
         values = {**self._config.model_params, **params}
         made = estimators.make(self.cls, values, seed=self._config.random_seed, n_jobs=self._n_jobs)
-        needs_codes = self.cls.__module__.startswith("xgboost") and self.classes
-        return LabelledClassifier(made) if needs_codes and self.classes != tuple(range(len(self.classes))) else made
+        is_coded = all(type(label) is int and label == code for code, label in enumerate(self.classes))
+        needs_codes = self.cls.__module__.startswith("xgboost") and not is_coded  # False and 0.0 are no 0 in answers
+        return LabelledClassifier(made) if needs_codes else made
 
     def fit(self, model: Any, inputs: Any, target: Any, **options: Any) -> Any:
         """Return `model`, fitted."""

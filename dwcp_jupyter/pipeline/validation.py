@@ -9,6 +9,7 @@ import pandas as pd
 
 from dwcp_jupyter.exceptions import DataValidationError, did_you_mean
 from dwcp_jupyter.pipeline.config import PipelineConfig
+from dwcp_jupyter.pipeline.plain import plain
 
 __all__ = ["Findings", "infer_task", "validate"]
 
@@ -27,7 +28,7 @@ class Findings:
 
 
 def validate(frame: pd.DataFrame, config: PipelineConfig) -> Findings:
-    """Return the rows that have a target, and what was found.
+    """Return the rows that have a target, in plain columns, and what was found.
 
     Raises
     ------
@@ -39,6 +40,7 @@ def validate(frame: pd.DataFrame, config: PipelineConfig) -> Findings:
     labelled = frame[frame[target].notna()].reset_index(drop=True)
     if not len(labelled):
         raise DataValidationError(f"No row has a value of the target '{target}'.", failures=["no targets"])
+    labelled = plain(labelled)
     task = config.task or infer_task(labelled[target])
     failures = [*_number_failures(labelled, target, task), *_class_failures(labelled[target], task, config)]
     if failures:
@@ -88,6 +90,9 @@ def _number_failures(frame: pd.DataFrame, target: str, task: str) -> list[str]:
 def _class_failures(target: pd.Series, task: str, config: PipelineConfig) -> list[str]:
     if task != "classification":
         return [f"The target '{target.name}' is constant."] if target.nunique() < 2 else []
+    odd = _label_failure(pd.Series(np.asarray(target)))
+    if odd:
+        return [f"The target '{target.name}' {odd}"]
     counts = target.value_counts()
     if len(counts) < 2:
         return [f"The target '{target.name}' has one class only, {counts.index[0]!r}. Add rows of another."]
@@ -101,12 +106,20 @@ def _class_failures(target: pd.Series, task: str, config: PipelineConfig) -> lis
     return []
 
 
+def _label_failure(labels: pd.Series) -> str:
+    if pd.api.types.infer_dtype(labels) in {"mixed", "mixed-integer", "bytes"}:
+        return "holds no classes: turn it into text, whole numbers or truth values."
+    if pd.api.types.is_float_dtype(labels.dtype) and (labels != np.floor(labels)).any():
+        return "holds fractions, which name no classes. Set task='regression'."
+    return ""
+
+
 def _warnings(frame: pd.DataFrame, labelled: pd.DataFrame, target: str, task: str) -> list[str]:
     found = []
     dropped = len(frame) - len(labelled)
     if dropped:
         found.append(f"{dropped} rows without a target were left out.")
-    repeated = int(labelled.duplicated().sum()) if _is_hashable(labelled) else 0
+    repeated = _count_repeated(labelled)
     if repeated:
         found.append(f"{repeated} rows are duplicates; the same row can be in training and test.")
     missing = labelled.isna().mean()
@@ -132,5 +145,8 @@ def _leaks(frame: pd.DataFrame, target: str) -> list[str]:
     return found
 
 
-def _is_hashable(frame: pd.DataFrame) -> bool:
-    return not any(isinstance(value, (list, dict, set, np.ndarray)) for value in frame.iloc[0])
+def _count_repeated(frame: pd.DataFrame) -> int:
+    try:
+        return int(frame.duplicated().sum())
+    except TypeError:  # a column holds structures, which are not compared
+        return 0

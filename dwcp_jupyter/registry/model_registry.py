@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from dwcp_jupyter import clock, flavors, store
 from dwcp_jupyter.events import Actor
@@ -186,7 +186,8 @@ class ModelRegistry(GuardedStages):
         Parameters
         ----------
         filter : mapping, optional
-            ``name`` (part of it, any case), ``stage`` and ``framework`` (of any version), ``tag``.
+            ``name`` (part of it, any case), ``stage`` and ``framework`` (of any version), ``tag`` (of the model or
+            any version).
         """
         wanted = dict(filter or {})
         for key in wanted:
@@ -198,9 +199,11 @@ class ModelRegistry(GuardedStages):
                 if column in wanted:
                     condition = schema.versions.c[column] == str(wanted[column]).lower()
                     query = query.where(schema.models.c.id.in_(select(schema.versions.c.model_id).where(condition)))
+            if "tag" in wanted:
+                query = query.where(schema.models.c.id.in_(_tagged(connection, str(wanted["tag"]))))
             found = [rows.to_model(connection, row) for row in connection.execute(query).all()]
-        part, tag = wanted.get("name", "").casefold(), wanted.get("tag")
-        return ModelList(m for m in found if part in m.name.casefold() and (tag is None or tag in m.tags))
+        part = wanted.get("name", "").casefold()
+        return ModelList(m for m in found if part in m.name.casefold())
 
     def list_versions(self, model_id: str) -> VersionList:
         """Return a model's versions, the highest first."""
@@ -489,3 +492,15 @@ class ModelRegistry(GuardedStages):
         with self._stores.metadata.read() as connection:
             version = resolution.resolve(connection, model_id)
             return registration.find_reference_data(connection, version.id)
+
+
+def _tagged(connection: Connection, tag: str) -> list[str]:
+    """Return the ids of the models that have a tag, or a version with it."""
+    models = select(schema.models.c.id, schema.models.c.tags)
+    versions = select(schema.versions.c.model_id, schema.versions.c.tags)
+    part = schema.dump(tag)  # as it stands in the list
+    narrowed = (
+        models.where(schema.models.c.tags.contains(part, autoescape=True)),
+        versions.where(schema.versions.c.tags.contains(part, autoescape=True)),
+    )
+    return [model_id for query in narrowed for model_id, tags in connection.execute(query) if tag in schema.load(tags)]

@@ -34,7 +34,7 @@ def check_name(name: str, *, what: str = "model") -> str:
     if not _NAME.fullmatch(composed) or len(composed) > _LONGEST:
         shown = repr(name if len(str(name)) <= 60 else f"{str(name)[:60]}…")
         raise InvalidNameError(
-            f"{shown} cannot name a {what}: use 1 to {_LONGEST} letters, digits, '_', '-' and single inner dots, "
+            f"{shown} is no {what} name: use 1 to {_LONGEST} letters, digits, '_', '-' and single inner dots, "
             "such as 'fraud_detector'."
         )
     return composed

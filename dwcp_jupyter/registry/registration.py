@@ -105,6 +105,7 @@ def package(
     if source.is_dir():
         flavors.read_package(source)
         shutil.copytree(source, folder, symlinks=True)
+        flavors.check_package(folder)  # the copy: nobody changes that after the look
         return folder
     flavors.adopt_file(
         source,

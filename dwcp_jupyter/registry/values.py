@@ -6,16 +6,18 @@ changes only in its stage, tags, description and custom metadata. Lists know how
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from dwcp_jupyter.flavors import Framework, Signature
 from dwcp_jupyter.registry.stages import Stage
-from dwcp_jupyter.rendering import Displayed, Facts, Listed, Table, View
+from dwcp_jupyter.rendering import Displayed, Facts, Listed, Note, Table, View
 
 __all__ = ["Model", "ModelList", "ModelMetadata", "ModelVersion", "VersionList"]
+
+_INPUTS_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +137,9 @@ class ModelVersion(Displayed):
             blocks.append(Table(("Metric", "Value"), sorted(self.metrics.items())))
         if self.signature is not None:
             inputs = ((c.name, str(c.type), "yes" if c.nullable else "no") for c in self.signature.inputs)
-            blocks.append(Table(("Input", "Type", "May be missing"), list(inputs)))
+            blocks.append(
+                Table(("Input", "Type", "May be missing"), list(inputs), limit=_INPUTS_SHOWN, is_foldable=True)
+            )
         return View(self.reference, blocks)
 
 
@@ -170,9 +174,13 @@ class Model:
 
 
 class ModelList(Listed[Model]):
-    """Models in order of their names."""
+    """Models in order of their names; `wanted` is what they were filtered by."""
 
-    __slots__ = ()
+    __slots__ = ("_wanted",)
+
+    def __init__(self, values: Iterable[Model] = (), *, wanted: Mapping[str, str] | None = None) -> None:
+        super().__init__(values)
+        self._wanted = dict(wanted or {})
 
     def _view(self) -> View:
         rows = [
@@ -188,19 +196,29 @@ class ModelList(Listed[Model]):
             for m in self
         ]
         columns = ("Model", "Latest", "Versions", "Stages", "Aliases", "Metrics", "Updated")
-        return View("Models", [Table(columns, rows)] if rows else [_empty("model", "%%register")])
+        return View("Models", [Table(columns, rows)] if rows else [_empty("model", self._wanted)])
 
 
 class VersionList(Listed[ModelVersion]):
-    """Versions, the highest first."""
+    """Versions, the highest first; `wanted` is what they were filtered by."""
 
-    __slots__ = ()
+    __slots__ = ("_wanted",)
+
+    def __init__(self, values: Iterable[ModelVersion] = (), *, wanted: Mapping[str, str] | None = None) -> None:
+        super().__init__(values)
+        self._wanted = dict(wanted or {})
+
+    def only(self, *, stage: str | None = None, tag: str | None = None) -> VersionList:
+        """Return those in a stage and with a tag, where given."""
+        wanted = {name: value for name, value in (("stage", stage), ("tag", tag)) if value is not None}
+        found = (v for v in self if stage in (None, v.stage) and (tag is None or tag in v.tags))
+        return VersionList(found, wanted=wanted)
 
     def _view(self) -> View:
         rows = [
             (
                 v.version,
-                str(v.stage),
+                f"{v.stage} (draft)" if v.is_draft else str(v.stage),
                 ", ".join(v.aliases),
                 _metrics(v.metrics),
                 v.framework or "",
@@ -211,13 +229,14 @@ class VersionList(Listed[ModelVersion]):
         ]
         columns = ("Version", "Stage", "Aliases", "Metrics", "Framework", "Changelog", "Registered")
         title = f"Versions of {self[0].name}" if rows else "Versions"
-        return View(title, [Table(columns, rows)] if rows else [_empty("version", "%%register")])
+        return View(title, [Table(columns, rows)] if rows else [_empty("version", self._wanted)])
 
 
-def _empty(what: str, magic: str) -> Any:
-    from dwcp_jupyter.rendering import Note
-
-    return Note(f"There is no {what} yet. Register one with {magic}.", "info")
+def _empty(what: str, wanted: Mapping[str, str]) -> Note:
+    if wanted:
+        said = " and ".join(f"the {name} '{value}'" for name, value in wanted.items())
+        return Note(f"No {what} has {said}.", "info")
+    return Note(f"There is no {what} yet. Register one with %%register.", "info")
 
 
 def _pairs(mapping: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Self
 
 from dwcp_jupyter.exceptions import InvalidVersionError
-from dwcp_jupyter.flavors import Signature
+from dwcp_jupyter.flavors import Column, Signature
 
 __all__ = ["Bump", "SemanticVersion", "bump_for"]
 
@@ -23,6 +23,8 @@ _PATTERN = re.compile(
     r"(?:\+(?P<build>[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?"
 )
 _LONGEST = 128
+_NUMBER = re.compile(r"(?P<kind>u?int|float)(?P<bits>8|16|32|64)")
+_LARGEST_FLOAT = 2**1024
 
 
 class Bump(StrEnum):
@@ -118,8 +120,9 @@ def _nearest(text: str) -> str:
 def bump_for(before: Signature | None, after: Signature | None) -> Bump:
     """Return which part of the version a change of signature asks for.
 
-    A call that worked before and would fail now is major: an input that went, changed its type, became required, or was
-    added as required; an output that changed. Anything else that differs is minor, nothing is a patch.
+    A call that worked before and would fail now is major: an input that went, changed its type or shape, holds fewer
+    numbers, became required, or was added as required; an output that changed. Anything else that differs is minor,
+    nothing is a patch.
     """
     if before == after or before is None or after is None:
         return Bump.PATCH if before == after else Bump.MINOR
@@ -127,8 +130,33 @@ def bump_for(before: Signature | None, after: Signature | None) -> Bump:
         return Bump.MAJOR
     old = {column.name: column for column in before.inputs}
     new = {column.name: column for column in after.inputs}
-    if any(name not in new or new[name].type != column.type for name, column in old.items()):
+    if any(name not in new or _takes_less(column, new[name]) for name, column in old.items()):
         return Bump.MAJOR
-    tightened = any(old[name].nullable and not new[name].nullable for name in old)
     required = any(not column.nullable for name, column in new.items() if name not in old)
-    return Bump.MAJOR if tightened or required else Bump.MINOR
+    return Bump.MAJOR if required else Bump.MINOR
+
+
+def _takes_less(old: Column, new: Column) -> bool:
+    """Return whether a value that fitted the old column may not fit the new one."""
+    if new.type != old.type or (old.nullable and not new.nullable) or len(new.shape) != len(old.shape):
+        return True
+    if any(length not in {-1, before} for before, length in zip(old.shape, new.shape, strict=True)):
+        return True
+    before, after = _limits(old.dtype), _limits(new.dtype)
+    if before is None or after is None:  # of texts, times and objects only the elements of arrays are held to it
+        return bool(old.shape) and new.dtype not in {old.dtype, "object"}
+    return after[0] > before[0] or after[1] < before[1]
+
+
+def _limits(dtype: str) -> tuple[int, int] | None:
+    """Return the least and the largest number of a NumPy type; None for other types.
+
+    All floats count as one: of another width they are rounded, not refused.
+    """
+    match = _NUMBER.fullmatch(dtype)
+    if match is None:
+        return (0, 1) if dtype == "bool" else None
+    kind, bits = match["kind"], int(match["bits"])
+    if kind == "float":
+        return -_LARGEST_FLOAT, _LARGEST_FLOAT
+    return (0, 2**bits - 1) if kind == "uint" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)

@@ -96,6 +96,8 @@ class Table:
         All rows there are, where `rows` holds only the first of them.
     empty : str
         Shown in place of a table without rows.
+    is_foldable : bool
+        In HTML the rows beyond `limit` are there too, folded.
 
     Raises
     ------
@@ -109,6 +111,7 @@ class Table:
     limit: int
     total: int | None
     empty: str
+    is_foldable: bool
 
     def __init__(
         self,
@@ -119,6 +122,7 @@ class Table:
         limit: int = 50,
         total: int | None = None,
         empty: str = "No rows.",
+        is_foldable: bool = False,
     ) -> None:
         named = tuple(column if isinstance(column, Column) else Column(str(column)) for column in columns)
         values = tuple(tuple(row) for row in rows)
@@ -126,6 +130,7 @@ class Table:
             if len(row) != len(named):
                 raise ValueError(f"Row {index} has {len(row)} values for {len(named)} columns. Give one each.")
         _fill(self, columns=named, rows=values, title=title, limit=limit, total=total, empty=empty)
+        _fill(self, is_foldable=is_foldable)
 
     @property
     def shown(self) -> tuple[tuple[Any, ...], ...]:

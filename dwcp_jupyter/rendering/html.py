@@ -7,6 +7,7 @@ isolated in its own cell, so it cannot reorder its neighbours.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -91,21 +92,27 @@ def _prepare(block: Any) -> tuple[str, dict[str, Any]]:
 
 
 def _table(block: Table) -> dict[str, Any]:
+    folded = block.rows[block.limit :] if block.is_foldable else ()
     aligns = [
         str(column_align(column, [row[index] for row in block.shown])) for index, column in enumerate(block.columns)
     ]
+
+    def drawn(rows: Iterable[tuple[Any, ...]]) -> list[list[tuple[_Cell, str]]]:
+        return [
+            [
+                (_cell(value, Format(column.format)), align)
+                for value, column, align in zip(row, block.columns, aligns, strict=True)
+            ]
+            for row in rows
+        ]
+
     return {
         "title": _cell(block.title) if block.title else None,
         "header": [
             (_cell(column.name, Format.TEXT), align) for column, align in zip(block.columns, aligns, strict=True)
         ],
-        "rows": [
-            [
-                (_cell(value, Format(column.format)), align)
-                for value, column, align in zip(row, block.columns, aligns, strict=True)
-            ]
-            for row in block.shown
-        ],
+        "rows": drawn(block.shown),
+        "folded": drawn(folded),
         "hidden": f"{block.hidden:,}" if block.hidden else "",
         "empty": _cell(block.empty),
     }

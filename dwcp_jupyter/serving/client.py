@@ -173,7 +173,13 @@ def chunks(rows: Sequence[Mapping[str, Any]] | pd.DataFrame, size: int) -> Itera
             rows_of_chunk = chunk.astype(object).where(chunk.notna(), None).to_dict(orient="records")
             yield [{str(name): value for name, value in row.items()} for row in rows_of_chunk]
         else:
-            yield [dict(row) for row in rows[start : start + size]]
+            yield [_features(row) for row in rows[start : start + size]]
+
+
+def _features(row: Any) -> dict[str, Any]:
+    if not isinstance(row, Mapping):
+        raise SignatureError(f"A row is of type '{type(row).__name__}'. Give a dictionary of features by their names.")
+    return dict(row)
 
 
 def _error(status: int, answer: bytes, retry_after: str | None) -> DwcpError:

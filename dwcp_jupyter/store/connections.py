@@ -8,6 +8,9 @@ A forked child inherits neither. DuckDB keeps open databases in a process-wide c
 its parent's, stale and without its lock, and would silently lose what it writes. So the file is closed before a fork
 where that is possible. A child forked in the middle of a call leaves the connection alone for ever (its reference count
 is raised, since a destructor would write to the parent's file), abandons the lease, and is refused the metadata.
+
+A file that is removed while it is open takes writes for ever, which nobody can read. So each connection remembers which
+file it opened, and one whose file no longer lies at its path is not used again.
 """
 
 from __future__ import annotations
@@ -25,13 +28,14 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import NullPool
 
 from dwcp_jupyter.exceptions import LeaseTimeoutError, WorkspaceError
 from dwcp_jupyter.store.combining import Spool
 from dwcp_jupyter.store.lease import Lease
 
-__all__ = ["Connections", "LeasedConnections", "PooledConnections"]
+__all__ = ["Connections", "LeasedConnections", "PooledConnections", "is_removed"]
 
 BURST_S = 0.02
 """Calls that follow each other this closely are a burst."""
@@ -46,6 +50,9 @@ class Connections(Protocol):
 
     def connection(self) -> Any:
         """Return a context manager that yields a `sqlalchemy.Connection`, valid inside it only."""
+
+    def connection_at_once(self) -> Any:
+        """Return the same, without waiting: it yields None where another process is at it."""
 
     def close(self) -> None:
         """Give back everything held."""
@@ -84,6 +91,33 @@ def _leave_alone(thing: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
+_FILE = "dwcp_file"
+
+
+def _remember_file(engine: Engine) -> None:
+    """Let each new connection remember which file it opened; open, the file keeps its inode to itself."""
+    path = engine.url.database
+    if path and engine.url.get_backend_name() in {"duckdb", "sqlite"}:
+        sa.event.listen(engine, "connect", lambda _, record: record.info.update({_FILE: _identity(path)}))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def is_removed(connection: Connection) -> bool:
+    """Return whether the file that this connection has open no longer lies at its path."""
+    return _is_gone(connection.info, connection.engine.url)
+
+
+def _is_gone(info: dict[Any, Any], url: sa.URL) -> bool:
+    return _FILE in info and (info[_FILE] is None or info[_FILE] != _identity(url.database or ""))
+
+
 class LeasedConnections:
     """Connections to a file that one process at a time may open.
 
@@ -113,6 +147,7 @@ class LeasedConnections:
 
     def _start_afresh(self) -> None:
         self._engine = sa.create_engine(self._url, poolclass=NullPool, connect_args=self._connect_args)
+        _remember_file(self._engine)
         self._lease = Lease(self._lock_path, timeout_s=self._timeout_s)
         self._mutex = threading.RLock()
         self._connection: Connection | None = None
@@ -134,9 +169,17 @@ class LeasedConnections:
                 self._leave()
 
     @contextmanager
-    def connection_unless(self, is_done: Callable[[float], bool]) -> Iterator[Connection | None]:
+    def connection_at_once(self) -> Iterator[Connection | None]:
+        """Yield the connection, or None if another process has the lease; raise if another thread is in a call."""
+        with self.connection_unless(lambda _: True, patience_s=0.0) as opened:
+            yield opened
+
+    @contextmanager
+    def connection_unless(
+        self, is_done: Callable[[float], bool], *, patience_s: float | None = None
+    ) -> Iterator[Connection | None]:
         """Yield the connection, or None if `is_done` (see `Lease.acquire`) while another process has the lease."""
-        if not self._enter(until=is_done):
+        if not self._enter(until=is_done, patience_s=patience_s):
             self._ended_at = time.monotonic()  # answered by another process, it is a call of a burst all the same
             yield None
             return
@@ -147,17 +190,20 @@ class LeasedConnections:
             if os.getpid() == pid:
                 self._leave()
 
-    def _enter(self, *, until: Callable[[float], bool] | None = None) -> bool:
+    def _enter(self, *, until: Callable[[float], bool] | None = None, patience_s: float | None = None) -> bool:
         if self._is_orphan:
             raise WorkspaceError(
                 f"Process {os.getpid()} was forked in the middle of a call to the metadata '{self._url.database}', "
                 "which DuckDB cannot share. Start it by multiprocessing's 'spawn', or outside the call."
             )
-        if not self._mutex.acquire(timeout=self._timeout_s):
-            raise LeaseTimeoutError(path=str(self._lock_path), holder_pid=os.getpid(), waited_s=self._timeout_s)
+        patience_s = self._timeout_s if patience_s is None else patience_s
+        if not self._mutex.acquire(timeout=patience_s):
+            raise LeaseTimeoutError(path=str(self._lock_path), holder_pid=os.getpid(), waited_s=patience_s)
         try:
             if self._depth == 0:
                 self._is_burst = time.monotonic() - self._ended_at < BURST_S
+                if self._is_stale():
+                    self._give_back()
                 if self._connection is None and not self._open(until):
                     self._mutex.release()
                     return False
@@ -182,7 +228,7 @@ class LeasedConnections:
     def _settle(self, now: float) -> None:
         """Give the file back, or keep it for the next call of a burst."""
         is_wanted = self._is_burst and self._lease.is_wanted()
-        if not self._is_burst or (is_wanted and now - self._acquired_at >= SLICE_S):
+        if not self._is_burst or (is_wanted and now - self._acquired_at >= SLICE_S) or self._is_stale():
             self._give_back()  # in a burst too: it waits for its turn like everybody
         else:
             self._close_later(now + (BURST_S if is_wanted else LINGER_S))
@@ -193,12 +239,24 @@ class LeasedConnections:
             return False
         try:
             self.spool.sweep()
-            self._connection = self._engine.connect()
+            self._connection = self._connect()
         except BaseException:
             self._lease.release()
             raise
         self._acquired_at = time.monotonic()
         return True
+
+    def _is_stale(self) -> bool:
+        return self._connection is not None and is_removed(self._connection)
+
+    def _connect(self) -> Connection:
+        connection = self._engine.connect()
+        if is_removed(connection):  # DuckDB's cache gave what another thread still has open
+            connection.close()
+            raise WorkspaceError(
+                f"The metadata '{self._url.database}' were removed while this process used them. Repeat in a moment."
+            )
+        return connection
 
     def _give_back(self) -> None:
         if self._connection is not None:
@@ -280,8 +338,14 @@ class PooledConnections:
         self._engine: Engine = sa.create_engine(self._url, connect_args=arguments)
         if is_sqlite:
             sa.event.listen(self._engine, "connect", _configure_sqlite)
+            _remember_file(self._engine)
+            sa.event.listen(self._engine, "checkout", self._refuse_removed)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
         self._local = threading.local()
+
+    def _refuse_removed(self, _connection: Any, record: Any, _proxy: Any) -> None:
+        if _is_gone(record.info, self._url):
+            raise InvalidatePoolError  # the pool closes it, and those opened before, and opens another
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -299,6 +363,12 @@ class PooledConnections:
             if os.getpid() == pid:
                 self._local.connection = None
                 connection.close()
+
+    @contextmanager
+    def connection_at_once(self) -> Iterator[Connection | None]:
+        """Yield this thread's connection: reading waits for nobody."""
+        with self.connection() as opened:
+            yield opened
 
     def close(self) -> None:
         """Close the pool's idle connections."""

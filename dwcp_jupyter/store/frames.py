@@ -51,9 +51,7 @@ class FrameStore:
         if len(set(table.column_names)) != table.num_columns:
             repeated = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
             raise ValueError(f"Columns repeat: {', '.join(map(repr, repeated))}. Rename them first.")
-        sink = io.BytesIO()
-        pq.write_table(table.replace_schema_metadata(None), sink, compression="zstd", version="2.6")
-        artifact = self._artifacts.put_bytes(sink.getvalue())
+        artifact = self._artifacts.put_bytes(_to_parquet(table))
         return FrameRef(
             sha256=artifact.sha256,
             rows=table.num_rows,
@@ -72,9 +70,28 @@ class FrameStore:
         return pq.read_table(io.BytesIO(self._artifacts.read(sha256)))
 
 
+def _to_parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(None), sink, compression="zstd", version="2.6")
+    return sink.getvalue()
+
+
 def _to_table(frame: Any) -> pa.Table:
     try:
-        return pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as exc:
-        reason = "; ".join(map(str, exc.args))
-        raise ValueError(f"The data cannot be kept as Parquet: {reason}. Give that column one type.") from exc
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        _to_parquet(table.slice(0, 1))  # some types have an Arrow form only
+    except (pa.ArrowException, TypeError) as exc:  # sparse columns are a TypeError
+        names = ", ".join(f"'{name}' ({frame[name].dtype})" for name in frame.columns if not _is_kept(frame[[name]]))
+        raise ValueError(
+            f"Parquet cannot keep column {names}: values of several types, or of one that it does not have. Drop it, "
+            "or turn it into numbers or text, such as by .astype(str)."
+        ) from exc
+    return table
+
+
+def _is_kept(column: Any) -> bool:
+    try:
+        _to_parquet(pa.Table.from_pandas(column, preserve_index=False).slice(0, 1))
+    except (pa.ArrowException, TypeError):
+        return False
+    return True

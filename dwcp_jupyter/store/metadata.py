@@ -25,13 +25,15 @@ from sqlalchemy.exc import DBAPIError
 from dwcp_jupyter import clock, config
 from dwcp_jupyter.events import Actor, ChainBreak, Event, local_actor
 from dwcp_jupyter.exceptions import LeaseTimeoutError, SettingError, WorkspaceError
-from dwcp_jupyter.store import event_log
+from dwcp_jupyter.store import event_log, schema
 from dwcp_jupyter.store.combining import Operation, Spool, Ticket, Write
-from dwcp_jupyter.store.connections import Connections, LeasedConnections, PooledConnections
+from dwcp_jupyter.store.connections import Connections, LeasedConnections, PooledConnections, is_removed
 from dwcp_jupyter.store.inserting import insert_rows
 from dwcp_jupyter.store.migrations import migrate
 
 __all__ = ["Metadata", "Transaction"]
+
+_CHECKED = "dwcp_schema"
 
 
 class Transaction:
@@ -95,7 +97,6 @@ class Metadata:
         self._now = now
         self._local = threading.local()
         self._connections: Connections | None = None
-        self._checked: object = None
         self._mutex = threading.Lock()
 
     @contextmanager
@@ -115,8 +116,8 @@ class Metadata:
             return
         self._create_workspace()
         with _readable(self.url, self._timeout_s), self._open().connection() as opened:
+            self._check_schema(opened)
             connection = opened.execution_options(dwcp_write=True)
-            self._check_schema(connection)
             with _transaction(connection):
                 event_log.lock_head(connection, dialect=self.dialect)
                 transaction = Transaction(connection, actor=actor or local_actor(), now=self._now)
@@ -124,6 +125,7 @@ class Metadata:
                 try:
                     yield transaction
                     seq = transaction._append_events()
+                    self._refuse_removed(connection)
                 finally:
                     self._local.transaction = None
             if seq is not None:
@@ -199,6 +201,24 @@ class Metadata:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a connection for reads; inside a transaction of this thread, that transaction's own."""
+        with self._reading(lambda connections: connections.connection()) as connection:
+            assert connection is not None
+            yield connection
+
+    @contextmanager
+    def read_at_once(self) -> Iterator[Connection | None]:
+        """Yield what `read` does, or None where another process has the metadata at this moment.
+
+        Raises
+        ------
+        LeaseTimeoutError
+            If another thread is in a call; at once too.
+        """
+        with self._reading(lambda connections: connections.connection_at_once()) as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self, connect: Callable[[Connections], Any]) -> Iterator[Connection | None]:
         outer: Transaction | None = getattr(self._local, "transaction", None)
         if outer is not None:
             yield outer.connection
@@ -206,8 +226,11 @@ class Metadata:
             with _empty() as connection:
                 yield connection
         else:
-            with _readable(self.url, self._timeout_s), self._open().connection() as opened:
-                self._check_schema(opened.execution_options(dwcp_write=True))
+            with _readable(self.url, self._timeout_s), connect(self._open()) as opened:
+                if opened is None:
+                    yield None
+                    return
+                self._check_schema(opened)
                 connection = opened.execution_options(dwcp_write=False)
                 if connection.in_transaction():  # a read within a read of this thread
                     yield connection
@@ -266,16 +289,22 @@ class Metadata:
             return self._connections
 
     def _check_schema(self, connection: Connection) -> None:
-        """Migrate, once per file: a workspace may be removed and made anew under our feet."""
-        path = _file(self.url)
-        identity: object = (path.stat().st_dev, path.stat().st_ino) if path is not None and path.exists() else self.url
-        if identity == self._checked or connection.in_transaction():
+        """Migrate where needed, once per connection: a file may be removed and made anew, even as the same inode."""
+        if connection.info.get(_CHECKED) or connection.in_transaction():
             return
-        with _transaction(connection):
-            if self.dialect == "postgresql":
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7232611)")
-            migrate(connection, now=self._now)
-        self._checked = identity
+        if not _has_tables(connection):
+            with _transaction(connection.execution_options(dwcp_write=True)):
+                if self.dialect == "postgresql":
+                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7232611)")
+                migrate(connection, now=self._now)
+        connection.info[_CHECKED] = True
+
+    def _refuse_removed(self, connection: Connection) -> None:
+        if is_removed(connection):
+            raise WorkspaceError(
+                f"The metadata '{self.url.database}' were removed while this change was written, so nothing of it is "
+                "kept. Repeat it: a new workspace is made there."
+            )
 
     def _create_workspace(self) -> None:
         if self.root.is_dir():
@@ -315,6 +344,16 @@ def _run(tx: Transaction, wanted: Sequence[tuple[Operation, Write]]) -> list[dic
             raise
         raise _SpoiledError from exc
     return [results[place] for place in range(len(wanted))]
+
+
+def _has_tables(connection: Connection) -> bool:
+    """Return whether all tables are there; `migrate` would find out too, which costs DuckDB ten milliseconds."""
+    try:
+        with _transaction(connection.execution_options(dwcp_write=False)):
+            newest = connection.execute(sa.select(sa.func.max(schema.migrations.c.number))).scalar()
+    except DBAPIError:
+        return False
+    return newest == schema.SCHEMA_VERSION
 
 
 @contextmanager
@@ -416,7 +455,19 @@ def _duckdb(url: sa.URL, root: Path, timeout_s: float) -> Connections:
 
 
 def _pooled(url: sa.URL, _root: Path, timeout_s: float) -> Connections:
-    return PooledConnections(url, timeout_s=timeout_s)
+    try:
+        return PooledConnections(url, timeout_s=timeout_s)
+    except ModuleNotFoundError as exc:
+        package = _PACKAGES.get(exc.name or "", exc.name)
+        raise SettingError(
+            f"metadata_url='{url}' needs the driver '{exc.name}', which is not installed. Install it with: pip install "
+            f"'{package}'"
+        ) from exc
+    except sa.exc.NoSuchModuleError as exc:
+        raise SettingError(f"metadata_url='{url}' names a driver that SQLAlchemy does not know: {exc}.") from exc
+
+
+_PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
 
 
 _FACTORIES: dict[str, Callable[[sa.URL, Path, float], Connections]] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from sqlalchemy import select
 
@@ -25,15 +24,24 @@ _EXTRAS = {
 
 
 def diagnose(stores: Stores) -> Diagnosis:
-    """Return the result of every check."""
-    steps: tuple[Callable[[Stores], Iterable[Check]], ...] = (
-        _installation,
-        _folder,
-        _metadata,
-        _artifacts,
-        _supervisor,
-    )
-    return Diagnosis(checks=tuple(check for step in steps for check in step(stores)))
+    """Return the result of every check; one that cannot be made is a failed one."""
+    steps: dict[str, Callable[[Stores], Iterable[Check]]] = {
+        "Installation": _installation,
+        "Disk": _folder,
+        "Metadata": _metadata,
+        "Artifacts": _artifacts,
+        "Supervisor": _supervisor,
+        "Logs": _logs,
+    }
+    return Diagnosis(checks=tuple(check for name, step in steps.items() for check in _made(name, step, stores)))
+
+
+def _made(name: str, step: Callable[[Stores], Iterable[Check]], stores: Stores) -> Iterable[Check]:
+    try:
+        yield from step(stores)
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it is a finding
+        finding = str(exc) if isinstance(exc, DwcpError) else f"{type(exc).__name__}: {exc}"
+        yield Check(name=name, outcome=Outcome.FAILED, finding=finding, remedy="See the finding.")
 
 
 def _installation(_stores: Stores) -> Iterable[Check]:
@@ -65,13 +73,9 @@ def _metadata(stores: Stores) -> Iterable[Check]:
         remedy = "The first write, or %dwcp init, creates it."
         yield Check(name="Metadata", outcome=Outcome.WARNING, finding=f"no workspace at {stores.root}", remedy=remedy)
         return
-    try:
-        seq, _ = stores.metadata.head()
-        found = stores.metadata.verify()
-    except DwcpError as exc:
-        yield Check(name="Metadata", outcome=Outcome.FAILED, finding=str(exc), remedy="See the finding.")
-        return
+    seq, _ = stores.metadata.head()
     yield Check(name="Metadata", outcome=Outcome.GOOD, finding=f"{stores.metadata.dialect}, opens")
+    found = stores.metadata.verify()
     if found is True:
         yield Check(name="Event chain", outcome=Outcome.GOOD, finding=f"{seq} events, every link holds")
     else:
@@ -109,13 +113,13 @@ def _supervisor(stores: Stores) -> Iterable[Check]:
     pid = supervisor.find(stores.root)
     finding = "not running; deploying starts it" if pid is None else f"process {pid}"
     yield Check(name="Supervisor", outcome=Outcome.GOOD, finding=finding)
-    yield _logs(stores.root / "logs")
 
 
-def _logs(folder: Path) -> Check:
+def _logs(stores: Stores) -> Iterable[Check]:
+    folder = stores.root / "logs"
     size = sum(file.stat().st_size for file in folder.glob("*") if file.is_file()) if folder.is_dir() else 0
     big = size > _LEAST_FREE_BYTES
-    return Check(
+    yield Check(
         name="Logs",
         outcome=Outcome.WARNING if big else Outcome.GOOD,
         finding=f"{size / (1 << 20):.1f} MiB in {folder}",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dwcp_jupyter import config, store
 from dwcp_jupyter._version import __version__
 from dwcp_jupyter.events import Event
+from dwcp_jupyter.exceptions import FlavorError
 from dwcp_jupyter.workspace.reports import Diagnosis, VersionReport, WorkspaceStatus
 
 if TYPE_CHECKING:
@@ -114,13 +115,24 @@ class Workspace:
             ``"development"`` or ``"staging"``.
         code : str, optional
             Source that made the model.
+
+        Raises
+        ------
+        FlavorError
+            If no flavor keeps the model, or it is None.
         """
         from dwcp_jupyter.registry import ModelMetadata
+
+        if model is None:
+            raise FlavorError(
+                f"The model to register as '{name}' is None. Fit it first; a version that gets its model later is a "
+                "draft, which registry.create_version makes."
+            )
 
         said = ModelMetadata(
             name=name,
             version=version,
-            metrics=metrics or {},
+            metrics={} if metrics is None else metrics,
             tags=tuple(tags),
             changelog=changelog,
             code=code,
@@ -165,9 +177,28 @@ class Workspace:
         )
 
     def predict(self, endpoint: str, data: Any) -> PredictionResponse:
-        """Return an endpoint's answer to a data frame, a dict of features or a list of them, asked over HTTP."""
-        rows = [dict(data)] if isinstance(data, Mapping) else data
+        """Return an endpoint's answer, asked over HTTP.
+
+        Parameters
+        ----------
+        data : pandas.DataFrame, mapping, sequence or array
+            A frame, a dict of features or a list of them; or an array, shape (n_samples, n_inputs), whose columns are
+            the model's inputs in their order.
+
+        Raises
+        ------
+        SignatureError
+            For what is no table, or does not fit the model.
+        """
+        from dwcp_jupyter.workspace.asking import to_rows
+
+        rows = to_rows(data, lambda: self._inputs(endpoint))
         return self.serving.invoke_batch(endpoint, rows, batch_size=max(1, len(rows)))[0]
+
+    def _inputs(self, endpoint: str) -> list[str]:
+        served = self.serving.get_endpoint(endpoint)
+        signature = self.registry.get_model(f"{served.model}@{served.version}").signature
+        return [] if signature is None else [column.name for column in signature.inputs]
 
     def drift(self, target: str, data: Any = None) -> DriftReport:
         """Return how far current data are from a version's reference data.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +27,8 @@ _LIBRARIES = (
     "jupyterlab",
     "jupyter-server",
 )
+_BUILDS = {"xgboost": ("xgboost-cpu",), "onnxruntime": ("onnxruntime-gpu",)}
+"""Other packages that are the same library."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +111,9 @@ class Diagnosis(Displayed):
     def _view(self) -> View:
         levels = {Outcome.GOOD: "success", Outcome.WARNING: "warning", Outcome.FAILED: "critical"}
         rows = [(c.name, Mark(str(c.outcome), levels[c.outcome]), c.finding, c.remedy) for c in self.checks]
-        return View("Doctor", [Table(("Check", "Result", "Finding", "What to do"), rows)])
+        failed = {c.finding: f"{c.name}: {c.finding}" for c in reversed(self.checks) if c.outcome is Outcome.FAILED}
+        notes = [Note(text, "critical") for text in reversed(failed.values())]  # a cell is too narrow for them
+        return View("Doctor", [Table(("Check", "Result", "Finding", "What to do"), rows), *notes])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +135,13 @@ def versions() -> VersionReport:
     return VersionReport(
         dwcp_jupyter=__version__,
         python=platform.python_version(),
-        libraries={name: _installed(name) for name in _LIBRARIES},
+        libraries={name: _installed(name, *_BUILDS.get(name, ())) for name in _LIBRARIES},
     )
 
 
-def _installed(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+def _installed(*names: str) -> str | None:
+    """Return the version of the first of these packages that is installed."""
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return None

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from dwcp_jupyter.exceptions import FlavorError
-from dwcp_jupyter.flavors import Framework, PackageInfo, Signature, read_example, read_package
+from dwcp_jupyter import hashing
+from dwcp_jupyter.exceptions import FlavorError, IntegrityError
+from dwcp_jupyter.flavors import Framework, PackageInfo, Signature, check_package, read_example, read_package
 from dwcp_jupyter.flavors.package import DESCRIPTION, write_example, write_package
 
 SUM = "0" * 64
@@ -37,6 +38,22 @@ def rewritten(folder, **changes):
 def folder(tmp_path):
     write_package(tmp_path, info())
     return tmp_path
+
+
+def test_a_package_whose_file_was_changed_or_removed_is_refused_with_both_sums(tmp_path):
+    (tmp_path / "model.skops").write_bytes(b"as saved")
+    saved = hashing.sha256_bytes(b"as saved")
+    write_package(tmp_path, info(sha256=saved))
+    assert check_package(tmp_path) == read_package(tmp_path)
+    (tmp_path / "model.skops").write_bytes(b"changed")
+    with pytest.raises(IntegrityError) as caught:
+        check_package(tmp_path)
+    assert (caught.value.expected, caught.value.actual) == (saved, hashing.sha256_bytes(b"changed"))
+    assert caught.value.expected in str(caught.value)
+    assert caught.value.actual in str(caught.value)
+    (tmp_path / "model.skops").unlink()
+    with pytest.raises(IntegrityError, match="no such file"):
+        check_package(tmp_path)
 
 
 @pytest.mark.parametrize("classes", [(0, 1), ("no", "yes"), (False, True), (0.5, 1.0), None])

@@ -56,7 +56,8 @@ def test_each_type_of_a_frame_is_found():
         ([1, 2, None], ("int", "int64", True)),
         ([1, 2.5], ("float", "float64", False)),
         ([Decimal("1.5"), Decimal(2)], ("float", "float64", False)),
-        ([True, None], ("bool", "bool", True)),
+        ([True, None], ("bool", "object", True)),
+        ([True, np.nan], ("bool", "bool", True)),
         (["a", None], ("string", "object", True)),
         (["a", np.nan], ("string", "string", True)),
         ([dt.date(2026, 1, 1), None], ("timestamp", "timestamp", True)),
@@ -183,3 +184,10 @@ def test_reading_a_signature_loads_no_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_fractions_are_not_cut_to_fit_an_array_of_integers():
+    signature = Signature.infer(pd.DataFrame({"codes": [[1, 2], [3, 4]]}))
+    assert signature.conform({"codes": [1.0, 2.0]})["codes"][0].tolist() == [1, 2]
+    with pytest.raises(SignatureError, match="codes"):
+        signature.conform({"codes": [1.5, 2.0]})

@@ -611,3 +611,13 @@ def test_isotonic_regression_keeps_its_interpolation(tmp_path):
     model = isotonic.IsotonicRegression(out_of_bounds="clip").fit([1.0, 2, 3], [1.0, 3, 2])
     loaded = round_trip(model, tmp_path)
     np.testing.assert_array_equal(loaded.predict(np.array([[0.0], [2.5]])).values, model.predict([0.0, 2.5]))
+
+
+@pytest.mark.parametrize("marker", [None, np.nan])
+def test_truth_values_beside_missing_ones_are_encoded_as_when_the_model_was_fitted(tmp_path, marker):
+    frame = pd.DataFrame({"x": pd.Series([True, marker, False, True] * 10, dtype=object)})
+    target = [0, 1, 1, 0] * 10
+    model = make_pipeline(preprocessing.OneHotEncoder(handle_unknown="ignore"), tree.DecisionTreeClassifier())
+    save_model(model.fit(frame, target), tmp_path / "m", input_example=frame)
+    for data in (frame, frame.astype("boolean"), {"x": [True, None, False, True] * 10}):
+        assert load_model(tmp_path / "m").predict(data).values.tolist() == target

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 import subprocess
 import sys
 import time
@@ -121,7 +122,7 @@ def test_a_cell_whose_body_fails_registers_nothing(shell, run, with_model, tmp_p
         ("%register", "required: name"),
         ("%register iris --model forst", "Did you mean 'forest'"),
         ("%register iris --model forest --version 1.0", "no semantic version"),
-        ("%register ../iris --model forest", "cannot name a model"),
+        ("%register ../iris --model forest", "is no model name"),
         ("%register iris --model flowers", "No flavor keeps"),
         ("%register iris --model forest --metrics flowers --bump huge", "invalid choice"),
         ("%models nothing", "No model 'nothing'"),
@@ -129,6 +130,7 @@ def test_a_cell_whose_body_fails_registers_nothing(shell, run, with_model, tmp_p
         ("%deploy iris --replicas many", "no number of replicas"),
         ("%deploy iris --replicas 3:1", "MAX at least MIN"),
         ("%deploy nothing", "No model 'nothing'"),
+        ("%deploy nothing --name a/b", "argument --name: 'a/b' is no endpoint name"),
         ("%predict nothing flowers", "Nothing is deployed"),
         ("%undeploy nothing", "No endpoint 'nothing'"),
         ("%drift nothing", "No model 'nothing'"),
@@ -140,14 +142,130 @@ def test_a_cell_whose_body_fails_registers_nothing(shell, run, with_model, tmp_p
         ("%%pipeline p --deploy\ntarget_column: x", "--deploy needs --register"),
         ("%%pipeline p\ntarget_colum: x", "Did you mean 'target_column'"),
         ("%%pipeline p\ntarget_column: x", "data_source is missing"),
+        ("%%pipeline p --version 1.0.0\ndata_source: {{flowers}}", "--version needs --register"),
+        ("%%pipeline p --register --version 1.0\ndata_source: {{flowers}}", "no semantic version"),
+        ("%%pipeline a/b --register\ndata_source: {{flowers}}", "is no model name"),
+        ("%%pipeline p --register a/b\ndata_source: {{flowers}}", "is no model name"),
+        ("%%pipeline p -o 1x\ndata_source: {{flowers}}", "'1x' is no variable name"),
+        ("%%pipeline p\ndata_source: a{{flowers}}.csv", "stands within a text, and 'flowers' is of type 'DataFrame'"),
+        ("%%pipeline p\ndata_source: {{flowers}} [", "{{flowers}}"),
+        ("%register iris --model forest -o 1x", "'1x' is no variable name"),
+        ("%register iris --model forest -o class", "'class' is no variable name"),
+        ("%register iris --model nothing", "is None"),
+        ("%register iris", "--model VAR"),
+        ("%register iris --model forest --metrics flowers", "a DataFrame"),
+        ("%register iris --model forest --metrics ages", "a Series"),
+        ("%register iris --model forest --metrics high", "a text"),
+        ("%register iris --model forest --metrics unknown", "is nan"),
+        ("%register iris --tag 'large", "is not closed"),
+        ("%models --stage foo", "invalid choice: 'foo'"),
+        ("%models iris@1.0.0 --stage staging --tag a", "Leave --stage and --tag out"),
     ],
 )
 def test_misuse_is_a_usage_error_that_says_what_to_do(run, with_model, code, message, tmp_path):
+    flowers = with_model.user_ns["flowers"]
+    with_model.user_ns.update(nothing=None, ages=flowers.iloc[0], high={"acc": "high"}, unknown={"acc": float("nan")})
     with pytest.raises(UsageError) as caught:
         run(code)
     assert message in str(caught.value)
     assert len(str(caught.value)) < 1500
     assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize("line", ["a/b", "iris --version 1.0", "iris -o 1x", "iris --version v1.0.0", "iris --tag 'a"])
+def test_a_cell_that_cannot_be_registered_is_not_run(run, with_model, line):
+    run("%register iris --model forest --version 1.0.0")
+    with pytest.raises(UsageError):
+        run(f"%%register {line}\nmodel, was_run = forest, True")
+    assert "was_run" not in with_model.user_ns
+
+
+def test_a_pipeline_whose_version_is_taken_is_not_run(run, with_model):
+    run("%register iris --model forest --version 1.0.0")
+    with pytest.raises(UsageError, match=r"'iris@1\.0\.0' is registered already"):
+        run("%%pipeline iris --register --version 1.0.0\ndata_source: {{flowers}}\ntarget_column: petal_width")
+    assert find().status().runs == 0
+
+
+def test_a_cell_to_register_may_hold_magics_and_commands(run, with_model):
+    version = run('%%register iris\n"""Timed."""\n%time model = forest\n!true\nfound = !echo a\n')
+    assert version.changelog == "Timed."
+    assert with_model.user_ns["found"] == ["a"]
+    assert b"%time model = forest" in find().stores.artifacts.read(version.code_sha256)
+
+
+def test_a_cell_to_register_that_is_no_python_is_not_run(run, with_model):
+    with pytest.raises(SyntaxError):
+        run("%%register iris\nwas_run = True\nmodel = = forest")
+    assert "was_run" not in with_model.user_ns
+
+
+def test_quotes_hold_a_value_together_and_are_no_part_of_it(run, with_model):
+    version = run("""%register iris --model forest --tag '<b>x</b>' --tag "two words" --tag back\\slash""")
+    assert version.tags == ("<b>x</b>", "two words", "back\\slash")
+
+
+def test_models_are_listed_by_stage_and_tag(run, with_model):
+    run("%register iris --model forest --tag small --stage staging")
+    run("%register iris --model forest --tag large")
+    assert [v.version for v in run("%models iris")] == ["1.1.0", "1.0.0"]
+    assert [v.version for v in run("%models iris --stage staging")] == ["1.0.0"]
+    assert [v.version for v in run("%models iris --tag large")] == ["1.1.0"]
+    assert [m.name for m in run("%models --tag small")] == ["iris"]
+    assert "No model has the tag 'zz'." in run("%models --tag zz")._view().to_text()
+    assert "No version has the stage 'archived'" in run("%models iris --stage archived")._view().to_text()
+    assert "no model yet" not in run("%models --stage production")._view().to_text()
+
+
+def test_a_model_that_is_none_makes_no_draft_and_a_draft_is_marked(run, with_model):
+    run("%register iris --model forest")
+    with pytest.raises(UsageError, match="is None"):
+        run("model = None\n%register iris")
+    find().registry.create_version("iris", "2.0.0")
+    assert "development (draft)" in run("%models iris")._view().to_text()
+
+
+def test_a_removed_workspace_is_made_anew(run, with_model, tmp_path):
+    for _ in range(3):
+        run("%register iris --model forest")
+    shutil.rmtree(tmp_path / "w")
+    assert run("%register iris --model forest").version == "1.0.0"
+    find().close()
+    query = "from dwcp_jupyter.workspace import find; print(find().registry.list_versions('iris'))"
+    done = subprocess.run([sys.executable, "-c", query], capture_output=True, text=True, timeout=60)
+    assert "iris@1.0.0" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("place", ["data_source: {{stem}}.csv", 'data_source: "{{folder}}/{{ stem }}.csv"'])
+def test_a_variable_stands_within_a_text_of_a_pipeline_too(shell, place):
+    from dwcp_jupyter.magics.pipeline import _fields
+
+    shell.user_ns.update(stem="a: [b", folder="c")
+    assert _fields(place, shell.user_ns.__getitem__)["data_source"] in ("a: [b.csv", "c/a: [b.csv")
+
+
+def test_what_a_variable_says_is_never_read_as_yaml():
+    from dwcp_jupyter.magics.pipeline import _fields
+
+    frame, evil = object(), "x\ntarget_column: y # {{frame}} \ue0000\ue001"
+    cell = "data_source: {{frame}}\n{{key}}: '{{frame}}'\nmetrics: [{{evil}}, 'a {{evil}}']\nfolds: {{n}}\nb: n={{n}}"
+    variables = {"frame": frame, "evil": evil, "n": 3, "key": "k"}
+    fields = _fields(cell, variables.__getitem__)
+    assert fields == {"data_source": frame, "k": frame, "metrics": [evil, f"a {evil}"], "folds": 3, "b": "n=3"}
+
+
+@pytest.mark.parametrize("code", ["%deploy --help", "%dwcp -h", "%%register --help\npass"])
+def test_help_is_shown_where_it_is_asked_for(run, code):
+    name = code.split()[0].lstrip("%")
+    assert name in run(code)._view().to_text()
+    assert "options:" in run(code)._view().to_text()
+
+
+def test_the_table_of_magics_says_what_they_do(run):
+    text = run("%dwcp help")._view().to_text()
+    assert "Move a version to another stage." in text
+    assert "[-" not in text
+    assert "::" not in run("%dwcp help deploy")._view().to_text()
 
 
 def test_a_usage_error_is_shown_in_one_line(shell, with_model):
@@ -202,6 +320,16 @@ def test_every_magic_says_what_it_does_with_an_example_in_python(name):
     [
         ("%dw", []),
         ("%dwcp st", ["status", "stop"]),
+        ("%dwcp help dep", ["deploy"]),
+        ("%dwcp doctor dep", []),
+        ("%register iris --stage st", ["staging"]),
+        ("%register iris --stage pr", []),
+        ("%models --stage pr", ["production"]),
+        ("%deploy --name x i", ["iris", "iris@1.0.0", "iris@best", "iris@development"]),
+        ("%models --tag x iris@b", ["iris@best"]),
+        ("%models iris i", []),
+        ("%%pipeline iris --register i", ["iris"]),
+        ("%promote -o x iris@1.0.0 st", ["staging"]),
         ("%models i", ["iris", "iris@1.0.0", "iris@best", "iris@development"]),
         ("%promote iris@1.0.0 st", ["staging"]),
         ("%register iris --model for", ["forest"]),
@@ -231,6 +359,40 @@ def test_completion_of_an_unreadable_workspace_is_empty(with_model, tmp_path):
     (tmp_path / "w" / "metadata.duckdb").write_bytes(b"broken" * 1000)
     assert complete("%models i", "i", with_model) == []
     (tmp_path / "w" / "metadata.duckdb").unlink()
+
+
+@pytest.mark.parametrize("code", ["", "x = 1\n", "%%pipeline p\n", "%register iris\n\n"])
+def test_completion_of_an_empty_line_is_no_error(shell, code, capsys):
+    with provisionalcompleter():
+        list(shell.Completer.completions(code, len(code)))
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
+HOLDER = """
+import sys
+from dwcp_jupyter import store
+with store.open(sys.argv[1]).metadata.transaction():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_completion_waits_for_nobody(run, with_model, tmp_path, capfd):
+    run("%register iris --model forest")
+    find().close()
+    assert complete("%models i", "i", with_model)
+    find().close()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "w")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        began = time.monotonic()
+        assert complete("%models i", "i", with_model) == []
+        assert time.monotonic() - began < 1
+    finally:
+        holder.communicate("", timeout=30)
+    assert "Waiting" not in "".join(capfd.readouterr())
 
 
 LOADED = """
@@ -279,6 +441,15 @@ def test_importing_and_loading_bring_nothing_heavy():
     assert done.returncode == 0, done.stderr
 
 
+def asked(features):
+    """What `%predict` may be given, and what it must refuse."""
+    rows = features.to_dict(orient="records")
+    given = {"rows": features, "one": features.iloc[[0]], "array": features.to_numpy(), "dicts": rows[:2]}
+    given |= {"row": features.iloc[0], "lists": features.head(2).to_numpy().tolist()}
+    refused = {"number": 5, "text": "five", "nothing": None, "narrow": features.to_numpy()[:, :2], "empty": []}
+    return given | refused | {"mixed": [rows[0], 3]}
+
+
 def test_the_whole_way_from_a_cell_to_drift(run, shell, iris):
     features, species = iris
     shell.user_ns["data"] = features.assign(species=species)
@@ -295,7 +466,7 @@ def test_the_whole_way_from_a_cell_to_drift(run, shell, iris):
         )
     assert result.metrics["test_accuracy"] > 0.8
     assert "10/10 deployment prep" in out.getvalue()
-    shell.user_ns["rows"] = features
+    shell.user_ns.update(asked(features))
     answer = run("%predict flowers rows")
     assert answer.model_version == "1.0.0"
     assert len(answer.predictions) == 150
@@ -305,8 +476,14 @@ def test_the_whole_way_from_a_cell_to_drift(run, shell, iris):
     assert not report.drifted
     shell.user_ns["rows"] = features.assign(petal_length=features["petal_length"] + 4)
     assert "petal_length" in run("%drift flowers --data rows").drifted
+    for name in ("one", "row", "array", "lists", "dicts"):
+        found = run(f"%predict flowers {name}").predictions
+        assert found == answer.predictions[: {"array": 150, "lists": 2, "dicts": 2}.get(name, 1)], name
+    for name in ("number", "text", "nothing", "narrow", "mixed", "empty"):
+        with pytest.raises(UsageError):
+            run(f"%predict flowers {name}")
     assert [endpoint.name for endpoint in run("%endpoints")] == ["flowers"]
-    run("%undeploy flowers")
+    assert "It served flowers@1.0.0." in run("%undeploy flowers")._view().to_text()
     assert run("%endpoints") == ()
     began = time.monotonic()
     assert run("%dwcp stop").supervisor_pid is None

@@ -227,8 +227,9 @@ def test_unknown_categories_are_named_and_tested():
         (lambda n, rng: [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(n)], "times"),
         (lambda n, rng: [[1, 2]] * n, "cannot be compared"),
         (lambda n, rng: [1, "one"] * (n // 2), "cannot be compared"),
+        (lambda n, rng: [10**400] * n, "cannot be compared"),
     ],
-    ids=["name", "counter", "shuffled counter", "text", "time", "lists", "mixed"],
+    ids=["name", "counter", "shuffled counter", "text", "time", "lists", "mixed", "beyond floats"],
 )
 def test_columns_without_a_comparable_distribution_are_left_out(values, why):
     rng = np.random.default_rng(0)
@@ -259,6 +260,25 @@ def test_a_column_is_compared_whatever_its_dtype(dtype):
     compared = compare(frame, pd.DataFrame({"x": values.astype("int64")}))
     assert compared.columns[0].test is DriftTest.CHI_SQUARE
     assert compared.columns[0].p_value == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("categories", [[1, 2, 3], [1.5, 2.5, 3.5], [True, False], ["a", "b"]])
+def test_categories_beside_missing_values_are_compared(categories):
+    frame = pd.DataFrame({"x": pd.Categorical([*categories, None] * 60)})
+    compared = compare(frame, frame)
+    assert [column.test for column in compared.columns] == [DriftTest.CHI_SQUARE, DriftTest.MISSING_RATE]
+    assert not drifted(compared)
+
+
+def test_reference_rows_without_an_answer_were_not_asked():
+    rng = np.random.default_rng(0)
+    reference = pd.DataFrame({"prediction": [np.nan] * 700 + rng.normal(size=300).tolist()})
+    current = pd.DataFrame({"prediction": rng.normal(size=500)})
+    silent = pd.DataFrame({"prediction": [np.nan] * 200 + rng.normal(size=300).tolist()})
+    (column,) = compare(reference, current).columns
+    assert (column.n_reference, column.is_drifted) == (300, False)
+    assert drifted(compare(reference, silent)) == {"prediction"}
+    assert drifted(compare(reference, current, answers=None)) == {"prediction"}
 
 
 def test_predictions_are_compared_like_any_column():

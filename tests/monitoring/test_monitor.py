@@ -196,6 +196,39 @@ def test_inputs_without_answers_are_compared_without_a_word(monitor, cancer):
     assert "prediction" not in {column.name for column in report.columns}
 
 
+@pytest.mark.parametrize(
+    ("change", "level", "words"),
+    [
+        (lambda f: f.assign(**{"mean area": "large"}), Severity.CRITICAL, "holds values of type string where"),
+        (lambda f: f.drop(columns="mean area"), Severity.WARNING, "is missing from the current data"),
+    ],
+    ids=["type", "missing"],
+)
+@pytest.mark.parametrize("rows", [569, 3])
+def test_a_column_that_changed_its_type_or_is_missing_is_an_alert_and_no_all_clear(
+    monitor, cancer, change, level, words, rows
+):
+    features, _ = cancer
+    monitor.set_reference_data(features)
+    report = monitor.check_drift(change(features.head(rows)))
+    assert report.verdict is Verdict.SCHEMA_CHANGED
+    assert (report.drifted, report.changed) == ([], ["mean area"])
+    assert [(alert.column, alert.severity) for alert in report.alerts] == [("mean area", level)]
+    assert report.alerts[0].message.startswith(f"'mean area' {words}")
+    text = report._view().to_text()
+    assert "OK" not in text
+    assert "missing or of another type than in the reference: 'mean area'" in text
+
+
+def test_a_changed_type_is_told_beside_the_drift_of_others(monitor, cancer):
+    features, _ = cancer
+    monitor.set_reference_data(features)
+    report = monitor.check_drift(features.assign(**{"mean area": "large", "mean radius": features["mean radius"] * 2}))
+    assert (report.verdict, report.drifted, report.changed) == (Verdict.DRIFT, ["mean radius"], ["mean area"])
+    assert len(report.alerts) == 2
+    assert "1 of 9 tested columns drifted: 'mean radius'. Not tested" in report._view().to_text()
+
+
 def test_drift_of_answers_alone_is_found(monitor, cancer):
     features, model = cancer
     monitor.set_reference_data(features.assign(prediction=model.predict(features)))

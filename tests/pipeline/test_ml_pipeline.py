@@ -17,6 +17,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from dwcp_jupyter import flavors
 from dwcp_jupyter.exceptions import DataValidationError, PipelineConfigError, PipelineError
+from dwcp_jupyter.flavors import Signature
 from dwcp_jupyter.pipeline import (
     CancelToken,
     MLPipeline,
@@ -84,8 +85,9 @@ class TestWholeRuns:
         loaded = flavors.load_model(done.package_dir)
         assert loaded.signature.names == tuple(tumours.columns[:30])
         assert loaded.info.classes == ("benign", "malignant")
-        answer = loaded.predict(done.reference.drop(columns="prediction"))
-        assert (answer.values == done.reference["prediction"].to_numpy()).all()
+        unseen = done.reference.dropna()
+        answer = loaded.predict(unseen.drop(columns="prediction"))
+        assert (answer.values == unseen["prediction"].to_numpy()).all()
 
     def test_a_run_is_recorded_and_registers_with_its_data(self, run, tumours, stores):
         done = run(tumours)
@@ -117,7 +119,7 @@ class TestWholeRuns:
             sk.precision_score(said.actual, said.predicted, average="macro", zero_division=0)
         )
 
-    @pytest.mark.parametrize("labels", [("benign", "malignant"), (0, 1), (3, 7)])
+    @pytest.mark.parametrize("labels", [("benign", "malignant"), (0, 1), (3, 7), (False, True), (0.0, 1.0)])
     def test_xgboost_keeps_labels_of_any_kind(self, run, tumours, labels):
         frame = tumours.assign(target=tumours["target"].map({"benign": labels[0], "malignant": labels[1]}))
         done = run(
@@ -125,9 +127,12 @@ class TestWholeRuns:
         )
         assert done.metrics["test_accuracy"] > 0.9
         loaded = flavors.load_model(done.package_dir)
-        answer = loaded.predict(tumours.iloc[:20, :30])
-        assert set(answer.values.tolist()) <= set(labels)
-        assert answer.classes == tuple(sorted(labels))
+        answer = loaded.predict(tumours.iloc[:, :30])
+        assert set(map(repr, answer.values.tolist())) == set(map(repr, labels))
+        assert repr(answer.classes) == repr(tuple(sorted(labels)))
+        assert loaded.signature.outputs[0].type == Signature.infer({"a": [1]}, [labels[0]]).outputs[0].type
+        said = pd.read_csv(done.artifacts["test_predictions"])
+        assert set(map(repr, said.predicted.tolist())) == set(map(repr, labels))
 
     def test_the_same_seed_gives_the_same_figures(self, run, tumours):
         fields = {
@@ -174,8 +179,9 @@ class TestHonesty:
         scaler = next(
             step for _, step, _ in loaded.native.named_steps["prepare"].transformers_ if hasattr(step, "mean_")
         )
-        assert scaler.n_samples_seen_ == len(done.reference)
-        assert scaler.mean_[0] == pytest.approx(done.reference["mean radius"].mean())
+        fitted_on = done.reference[done.reference["prediction"].isna()]
+        assert scaler.n_samples_seen_ == len(fitted_on)
+        assert scaler.mean_[0] == pytest.approx(fitted_on["mean radius"].mean())
         assert scaler.mean_[0] != pytest.approx(tumours["mean radius"].mean(), rel=1e-6)
 
     def test_tuning_does_not_see_the_test_rows(self, run, tumours):
@@ -278,6 +284,21 @@ class TestTuning:
         assert done.metrics["cv_accuracy"] == pytest.approx(best.value)
         trials = [event for event in events if isinstance(event, TrialProgress)]
         assert [event.done for event in trials] == list(range(1, count + 1))
+
+    @pytest.mark.filterwarnings("error::UserWarning:optuna")
+    @pytest.mark.parametrize("method", ["optuna", "random_search"])
+    def test_a_range_with_a_step_has_no_values_between(self, run, tumours, method):
+        space = {
+            "max_iter": {"type": "int", "low": 200, "high": 425, "step": 100},
+            "C": {"type": "float", "low": 0.1, "high": 0.35, "step": 0.1},
+        }
+        done = run(
+            tumours.iloc[:100], enable_tuning=True, tuning_method=method, tuning_trials=25, param_space=space,
+            cross_validation_folds=2,
+        )  # fmt: skip
+        tried = [trial.params for trial in done.tuning_history]
+        assert {params["max_iter"] for params in tried} == {200, 300, 400}
+        assert {round(params["C"], 12) for params in tried} == {0.1, 0.2, 0.3}
 
     def test_a_loss_is_minimised(self, run, tumours):
         done = run(
@@ -424,6 +445,12 @@ class TestConfiguration:
             ({"enable_tuning": True, "param_space": {"C": {"type": "float", "low": 5, "high": 1}}}, "'low' <= 'high'"),
             ({"enable_tuning": True, "param_space": {"C": {"type": "float", "low": 0, "high": 1, "log": True}}}, "above 0"),
             ({"enable_tuning": True, "tuning_method": "grid_search", "param_space": {"C": {"type": "int", "low": 1, "high": 2}}}, "list of values"),
+            ({"enable_tuning": True, "param_space": {"C": {"type": "float", "low": 1, "high": 2, "stp": 1}}}, "no key 'stp'. Did you mean 'step'"),
+            ({"enable_tuning": True, "param_space": {"C": {"type": "categorical", "choices": [1], "log": True}}}, "Keys of categorical: type, choices"),
+            ({"enable_tuning": True, "param_space": {"C": {"type": "float", "low": 1, "high": 2, "step": 0}}}, "above 0 as 'step', not 0"),
+            ({"enable_tuning": True, "param_space": {"max_iter": {"type": "int", "low": 1, "high": 9, "step": 1.5}}}, "a whole number above 0"),
+            ({"enable_tuning": True, "param_space": {"max_iter": {"type": "int", "low": 1.5, "high": 9}}}, "needs whole numbers"),
+            ({"enable_tuning": True, "param_space": {"C": {"type": "float", "low": 1, "high": 9, "step": 2, "log": True}}}, "has no 'step'"),
             ({"metrics": ["acuracy"]}, "Did you mean 'accuracy'"),
             ({"metrics": ["rmse"]}, "for regression"),
             ({"feature_transforms": [{"type": "polynomial", "columns": ["mean radius"], "degre": 3}]}, "Did you mean 'degree'"),
@@ -477,7 +504,7 @@ class TestBadData:
             (tmp_path / "twice.csv", "repeat"),
             (tmp_path / "bad.parquet", "cannot be read"),
             (tmp_path / "t.xlsx", "There is no file"),
-            (42, "is a int"),
+            (42, "is of type int"),
         ):
             with pytest.raises((PipelineConfigError, DataValidationError), match=message):
                 run(source)

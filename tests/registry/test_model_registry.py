@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from dwcp_jupyter import config, store
+from dwcp_jupyter import config, flavors, store
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import (
     AmbiguousModelError,
@@ -96,8 +96,6 @@ class TestRegistering:
         assert np.array_equal(loaded.predict(features).values, classifier.predict(features))
 
     def test_equal_packages_share_their_bytes(self, registry, stores, classifier, iris, tmp_path):
-        from dwcp_jupyter import flavors
-
         flavors.save_model(classifier, tmp_path / "package", input_example=iris[0].head(2))
         first = registry.register_model(ModelMetadata(name="iris"), artifact_path=tmp_path / "package")
         files = sum(path.is_file() for path in (stores.root / "artifacts").rglob("*"))
@@ -140,7 +138,7 @@ class TestRegistering:
         "name", ["", " ", "a/b", "../../etc", "a..b", ".hidden", "a@b", "a b", "a\n", "x" * 10_000, "a.", None]
     )
     def test_a_name_that_cannot_be_one_is_refused(self, registry, stores, name):
-        with pytest.raises(InvalidNameError, match="cannot name a model") as caught:
+        with pytest.raises(InvalidNameError, match="is no model name") as caught:
             register(registry, name=name)
         assert len(str(caught.value)) < 300
         assert not stores.metadata.exists
@@ -177,8 +175,6 @@ class TestRegistering:
 
 class TestDrafts:
     def test_a_draft_is_completed_once(self, registry, classifier, iris, tmp_path):
-        from dwcp_jupyter import flavors
-
         register(registry, version="1.0.0")
         draft = registry.create_version("churn", "v1.1.0", "Improved feature engineering, +2% accuracy")
         assert draft.is_draft
@@ -225,6 +221,13 @@ class TestFinding:
         registry.update_model(decomposed, {"description": "noir"})
         registry.delete_model(decomposed)
         assert registry.list_models() == ()
+
+    def test_a_tag_of_any_version_finds_its_model(self, registry):
+        register(registry, name="a", tags=["eu"])
+        register(registry, name="a", tags=['50%_"off"'])
+        register(registry, name="b", tags=["europe"])
+        for tag, names in (("eu", ["a"]), ('50%_"off"', ["a"]), ("europe", ["b"]), ("%", []), ("50", [])):
+            assert [m.name for m in registry.list_models({"tag": tag})] == names
 
     def test_the_highest_is_by_number_not_by_text_or_time(self, registry):
         for version in ("1.10.0", "1.9.0", "1.10.0-rc.1"):
@@ -436,6 +439,17 @@ class TestChanging:
 
 
 class TestArtifacts:
+    def test_a_package_that_was_changed_after_it_was_saved_is_not_registered(
+        self, registry, classifier, iris, tmp_path
+    ):
+        info = flavors.save_model(classifier, tmp_path / "package", input_example=iris[0].head(2))
+        path = tmp_path / "package" / info.file
+        path.write_bytes(path.read_bytes()[:-1] + b"X")
+        with pytest.raises(IntegrityError) as refused:
+            registry.register_model(ModelMetadata(name="iris"), artifact_path=tmp_path / "package")
+        assert refused.value.expected == info.sha256 != refused.value.actual
+        assert registry.list_models() == ()
+
     def test_changed_bytes_are_refused_naming_both_sums(self, registry, stores, classifier, iris):
         version = registry.register_model(ModelMetadata(name="m"), classifier, input_example=iris[0].head(2))
         blobs = stores.artifacts.list_tree(version.sha256)

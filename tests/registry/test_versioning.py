@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dwcp_jupyter.exceptions import InvalidVersionError
+from dwcp_jupyter.exceptions import InvalidVersionError, SignatureError
 from dwcp_jupyter.flavors import Column, Signature
 from dwcp_jupyter.registry import Bump, SemanticVersion
 from dwcp_jupyter.registry.versioning import bump_for
@@ -94,6 +94,49 @@ OUT = (column("y"),)
 )
 def test_a_broken_call_is_major_and_a_wider_one_minor(inputs, outputs, expected):
     assert bump_for(Signature(inputs=BASE, outputs=OUT), Signature(inputs=inputs, outputs=outputs)) is expected
+
+
+def array(shape, dtype="float64"):
+    return Column(name="a", type="array", dtype=dtype, shape=shape)
+
+
+def typed(dtype):
+    return Column(name="a", type=dtype.strip("u0123456789"), dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (array((3,)), array((4,)), Bump.MAJOR),
+        (array((3,)), array((3, 1)), Bump.MAJOR),
+        (array((-1,)), array((3,)), Bump.MAJOR),
+        (array((3,)), array((-1,)), Bump.MINOR),
+        (array((3,)), array((3,), "string"), Bump.MAJOR),
+        (array((3,)), array((3,), "object"), Bump.MINOR),
+        (array((3,), "float64"), array((3,), "int64"), Bump.MAJOR),
+        (array((3,), "int64"), array((3,), "float32"), Bump.MINOR),
+        (typed("int64"), typed("int8"), Bump.MAJOR),
+        (typed("int8"), typed("int64"), Bump.MINOR),
+        (typed("int8"), typed("uint8"), Bump.MAJOR),
+        (typed("uint8"), typed("int16"), Bump.MINOR),
+        (typed("float64"), typed("float32"), Bump.MINOR),
+        (typed("float32"), typed("float64"), Bump.MINOR),
+        (
+            Column(name="a", type="string", dtype="string", nullable=True),
+            Column(name="a", type="string", dtype="object", nullable=True),
+            Bump.MINOR,
+        ),
+    ],
+)
+def test_values_that_no_longer_fit_are_major(before, after, expected):
+    assert bump_for(Signature(inputs=(before,)), Signature(inputs=(after,))) is expected
+
+
+def test_what_is_minor_takes_the_largest_value_of_before():
+    before, after = Signature(inputs=(typed("uint8"),)), Signature(inputs=(typed("int16"),))
+    assert after.conform({"a": [255]})["a"].tolist() == before.conform({"a": [255]})["a"].tolist()
+    with pytest.raises(SignatureError, match="outside int8"):
+        Signature(inputs=(typed("int8"),)).conform({"a": [255]})
 
 
 def test_a_signature_that_appears_is_minor():

@@ -28,7 +28,7 @@ HOSTILE = [
 ]
 ALLOWED = {
     "div", "strong", "br", "span", "bdi", "table", "thead", "tbody", "tr", "th", "td", "figure", "figcaption",
-    "svg", "rect", "line", "text", "path", "circle", "title",
+    "svg", "rect", "line", "text", "path", "circle", "title", "details", "summary",
 }  # fmt: skip
 
 
@@ -188,3 +188,19 @@ def test_ticks_are_even_and_cover_the_range(low, span):
     assert places[0] <= low + span * 1e-6
     assert places[-1] >= low + span - span * 1e-6 or low + span == low
     assert 2 <= len(places) <= 14
+
+
+def test_a_foldable_table_holds_the_rows_beyond_its_limit_folded():
+    table = Table(("column",), [(f"row {number}",) for number in range(64)], limit=12, is_foldable=True)
+    html = View("Signature", [table]).to_html()
+    shown, folded = html.split("<details")
+    assert shown.count("<td") == 12
+    assert folded.count("<td") == 52
+    assert "… and 52 more</summary>" in folded
+    assert "row 63" in folded
+    assert html.count("more") == 1
+
+
+def test_a_foldable_table_within_its_limit_is_not_folded():
+    table = Table(("column",), [("row",)], limit=12, is_foldable=True)
+    assert View("Signature", [table]).to_html() == View("Signature", [Table(("column",), [("row",)])]).to_html()

@@ -54,6 +54,14 @@ def test_a_column_of_mixed_types_is_named(stores):
         stores.frames.put(pd.DataFrame({"mixed": [1, "a", object()]}))
 
 
+@pytest.mark.parametrize(
+    "values", [pd.cut(range(4), 2), [1j] * 4, pd.arrays.SparseArray([0.0] * 4)], ids=["intervals", "complex", "sparse"]
+)
+def test_a_column_that_parquet_does_not_have_is_named_with_a_remedy(stores, values):
+    with pytest.raises(ValueError, match=r"cannot keep column 'odd' .*turn it into numbers or text"):
+        stores.frames.put(pd.DataFrame({"fine": [1, 2, 3, 4], "odd": values}))
+
+
 def test_a_changed_frame_is_refused(stores):
     ref = stores.frames.put(pd.DataFrame({"a": [1]}))
     path = stores.root / "artifacts" / "sha256" / ref.sha256[:2] / ref.sha256[2:]

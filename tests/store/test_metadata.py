@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,6 +156,53 @@ def test_a_workspace_removed_under_our_feet_is_made_anew(tmp_path):
     assert stores.metadata.head()[0] == 1
 
 
+def _remove(root):
+    shutil.rmtree(root)
+
+
+def _remove_file_alone(root):
+    for path in root.glob("metadata.*"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.3], ids=["in a burst", "after a burst"])
+@pytest.mark.parametrize("remove", [_remove, _remove_file_alone])
+@pytest.mark.parametrize("url", ["duckdb", "sqlite"])
+def test_what_is_written_after_a_removal_is_on_disk(tmp_path, url, remove, pause_s):
+    settings = config.load(metadata_url=url)
+    stores = store.open(tmp_path / "w", settings=settings)
+    for _ in range(3):  # a burst, or a pool with a connection
+        _record(stores)
+    for _ in range(3):  # a file made anew often has the inode of the one before
+        time.sleep(pause_s)
+        remove(tmp_path / "w")
+        _record(stores)
+        assert stores.metadata.head()[0] == 1
+        stores.close()
+        assert len(store.open(tmp_path / "w", settings=settings).metadata.events()) == 1
+
+
+@pytest.mark.parametrize("url", ["duckdb", "sqlite"])
+def test_a_removal_in_the_middle_of_a_write_is_refused(tmp_path, url):
+    stores = store.open(tmp_path / "w", settings=config.load(metadata_url=url))
+    _record(stores)
+    with pytest.raises(WorkspaceError, match="were removed while"), stores.metadata.transaction():
+        shutil.rmtree(tmp_path / "w")
+    _record(stores)
+    assert stores.metadata.head()[0] == 1
+
+
+def test_a_removed_file_that_another_store_of_the_process_has_open_is_refused(tmp_path):
+    one, other = store.open(tmp_path / "w"), store.open(tmp_path / "w")
+    _record(one)
+    with one.metadata.read():
+        shutil.rmtree(tmp_path / "w")
+        with pytest.raises(WorkspaceError, match="Repeat"):
+            _record(other)
+    _record(other)
+    assert other.metadata.head()[0] == 1
+
+
 @pytest.mark.parametrize("name", ["metadata.duckdb", "metadata.sqlite"])
 def test_a_damaged_file_is_named(tmp_path, name):
     (tmp_path / "w").mkdir()
@@ -169,6 +217,46 @@ def test_a_damaged_file_is_named(tmp_path, name):
 def test_a_url_that_cannot_hold_metadata_is_refused(tmp_path, url):
     with pytest.raises(SettingError, match="metadata_url"):
         Metadata(tmp_path, settings=config.load(metadata_url=url))
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql+psycopg2://host/db", r"pip install 'psycopg2-binary'"),
+        ("postgresql+asyncpg://host/db", "pip install 'asyncpg'"),
+        ("postgresql+nonsense://host/db", "does not know"),
+    ],
+)
+def test_a_driver_that_is_not_installed_is_named(tmp_path, url, message):
+    metadata = Metadata(tmp_path, settings=config.load(metadata_url=url))
+    with pytest.raises(SettingError, match=message):
+        metadata.head()
+
+
+def test_who_does_not_wait_gets_nothing_while_another_process_has_the_file(tmp_path, holder):
+    metadata = store.open(tmp_path / "w").metadata
+    with metadata.read_at_once() as connection:
+        assert connection is None
+    holder.stdin.close()
+    holder.wait(30)
+    with metadata.read_at_once() as connection:
+        assert connection is not None
+
+
+def test_who_does_not_wait_gets_nothing_while_another_thread_is_in_a_call(tmp_path):
+    metadata = store.open(tmp_path / "w").metadata
+    refused = []
+
+    def look():
+        with pytest.raises(LeaseTimeoutError), metadata.read_at_once():
+            pass
+        refused.append(True)
+
+    with metadata.transaction():
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join(10)
+    assert refused
 
 
 FULL_DISK = """
