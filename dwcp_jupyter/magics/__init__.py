@@ -10,6 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics
 
 from dwcp_jupyter.magics import completion
+from dwcp_jupyter.magics.guarding import GuardingMagics
 from dwcp_jupyter.magics.monitoring import MonitoringMagics
 from dwcp_jupyter.magics.pipeline import PipelineMagics
 from dwcp_jupyter.magics.registry import RegistryMagics
@@ -21,6 +22,7 @@ __all__ = ["CLASSES", "load", "names", "unload"]
 CLASSES: tuple[type[Magics], ...] = (
     WorkspaceMagics,
     RegistryMagics,
+    GuardingMagics,
     PipelineMagics,
     ServingMagics,
     MonitoringMagics,

@@ -100,6 +100,12 @@ def _known(magic: str, place: str, given: list[str]) -> Iterable[str]:
         ("models", "name"): lambda: _read(*_REFERENCES),
         ("promote", "model"): lambda: _read(*_REFERENCES),
         ("promote", "stage"): lambda: STAGES,
+        ("rollback", "model"): lambda: _read(_MODELS),
+        ("compare", "a"): lambda: _read(*_REFERENCES),
+        ("compare", "b"): lambda: _read(*_REFERENCES),
+        ("audit", "subject"): lambda: _read(*_REFERENCES),
+        ("approve", "request"): lambda: _read(_REQUESTS),
+        ("reject", "request"): lambda: _read(_REQUESTS),
         ("deploy", "model"): lambda: _read(*_REFERENCES),
         ("undeploy", "endpoint"): lambda: _read(_ENDPOINTS),
         ("predict", "endpoint"): lambda: _read(_ENDPOINTS),
@@ -133,6 +139,7 @@ def _variables(shell: InteractiveShell) -> list[str]:
 
 _MODELS = "SELECT name FROM models ORDER BY name"
 _ENDPOINTS = "SELECT name FROM endpoints ORDER BY name"
+_REQUESTS = "SELECT id FROM approvals WHERE state = 'pending' ORDER BY requested_at DESC"
 _REFERENCES = (
     _MODELS,
     "SELECT m.name || '@' || v.version FROM versions v JOIN models m ON m.id = v.model_id",

@@ -121,16 +121,26 @@ class RegistryMagics(WorkspaceBound):
     @magic_arguments()
     @argument("model", help="A reference such as churn@1.2.0.")
     @argument("stage", help="development, staging, production or archived.")
-    @output("Keep the version in this variable too.")
+    @argument("--ask", metavar="WHY", default=None, help="Ask for approval of the move instead, for this reason.")
+    @argument("--by", metavar="NAME", default=None, help="Who asks, asserted; you by default.")
+    @argument("--dry-run", action="store_true", help="Say whether the version may go there, and change nothing.")
+    @output("Keep the version, or the request, in this variable too.")
     @line_magic
     @reported
     def promote(self, line: str) -> Any:
-        """Move a version to another stage.
+        """Move a version to another stage, or ask for the approval that it takes.
 
         Examples
         --------
-        ``%promote churn@1.2.0 staging``; in Python:
-        ``dwcp_jupyter.Workspace().registry.promote_model("churn@1.2.0", "staging")``.
+        ``%promote churn@1.2.0 staging`` and ``%promote churn@1.2.0 production --ask "fewer misses"``; in Python:
+        ``dwcp_jupyter.Workspace().registry.promote_model("churn@1.2.0", "staging")`` and ``request_approval``.
         """
         args = parse(self.promote, line)
-        return self.give(self.workspace.registry.promote_model(args.model, args.stage), args.output)
+        registry = self.workspace.registry
+        if args.ask is not None:
+            if args.dry_run:
+                raise UsageError("--ask and --dry-run exclude each other. Leave one out.")
+            return self.give(registry.request_approval(args.model, args.by, args.stage, args.ask), args.output)
+        if args.by is not None:
+            raise UsageError("--by says who asks; it goes with --ask WHY.")
+        return self.give(registry.promote_model(args.model, args.stage, dry_run=args.dry_run), args.output)

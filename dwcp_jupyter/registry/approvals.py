@@ -141,7 +141,7 @@ class ApprovalList(Listed[Approval]):
             for a in self
         ]
         columns = ("Request", "Model", "To", "State", "Asked by", "Because", "Lacks", "Asked at")
-        empty = Note("There is no request. Make one with %approve --request MODEL.", "info")
+        empty = Note("Nothing waits. Ask with %promote MODEL production --ask WHY.", "info")
         return View("Approvals", [Table(columns, rows)] if rows else [empty])
 
 
@@ -334,7 +334,7 @@ def _check_reviewer(approval: Approval, policy: StagePolicy, actor: Actor) -> No
 
 
 def _explain(version: ModelVersion, target: Stage, found: list[Approval], policy: StagePolicy) -> str:
-    ask = f"Ask with registry.request_approval('{version.reference}', requested_by, '{target}', justification)."
+    ask = f"Ask: %promote {version.reference} {target} --ask WHY, in Python request_approval."
     if not found:
         return f"'{version.reference}' cannot go to {target}: nobody was asked to approve it. {ask}"
     newest = found[0]

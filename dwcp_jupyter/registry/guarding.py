@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from dwcp_jupyter import store
 from dwcp_jupyter.events import Actor, Assurance, Event, local_actor
@@ -22,7 +23,7 @@ from dwcp_jupyter.registry.names import check_name, parse_reference
 from dwcp_jupyter.registry.policies import StagePolicy, person_key
 from dwcp_jupyter.registry.stages import Stage, check_transition, stage_of
 from dwcp_jupyter.registry.values import ModelVersion
-from dwcp_jupyter.store import Transaction, schema
+from dwcp_jupyter.store import Transaction, event_log, schema
 
 __all__ = ["GuardedStages"]
 
@@ -36,10 +37,11 @@ class GuardedStages:
     _actor: Actor | None
     _new_id: Callable[[], str] = staticmethod(lambda: uuid.uuid4().hex)
 
-    def promote_model(self, model_id: str, target_stage: Stage | str) -> ModelVersion:
+    def promote_model(self, model_id: str, target_stage: Stage | str, *, dry_run: bool = False) -> ModelVersion:
         """Return the version, moved to another stage.
 
-        A model has one version in production: the one that was there goes back to staging in the same moment.
+        A model has one version in production: the one that was there goes back to staging in the same moment. With
+        `dry_run` the version is returned as it would be, and nothing changes.
 
         Raises
         ------
@@ -52,26 +54,23 @@ class GuardedStages:
         """
         target = stage_of(target_stage)
         self._refuse_empty(model_id)
+        if dry_run:
+            with self._stores.metadata.read() as connection:
+                version, _ = _may_enter(connection, model_id, target, now=self._stores.clock())
+            return replace(version, stage=target)
         with self._stores.metadata.transaction(self._actor) as tx:
-            version = resolution.resolve(tx.connection, model_id, must_be_certain=True)
-            check_transition(version.reference, version.stage, target)
-            if version.is_draft and target is not Stage.ARCHIVED:
-                raise TransitionError(
-                    f"'{version.reference}' is a draft without a model file. Complete it by store_model_artifact."
-                )
-            policy = approvals.policy_for(tx.connection, version.name, target)
-            gates.check_gates(tx.connection, version, target, policy)
-            approval = approvals.require_approval(tx.connection, version, target, policy=policy, now=tx.now)
+            version, approval = _may_enter(tx.connection, model_id, target, now=tx.now)
             if target is Stage.PRODUCTION:
                 self._displace(tx, version, reason=f"replaced by {version.version}")
             _move(tx, version, target, approval_id=None if approval is None else approval.id)
             return resolution.resolve(tx.connection, version.id)
 
-    def rollback(self, model_id: str, stage: Stage | str = Stage.PRODUCTION) -> ModelVersion:
+    def rollback(self, model_id: str, stage: Stage | str = Stage.PRODUCTION, *, dry_run: bool = False) -> ModelVersion:
         """Return the version that was in production before the one that is there now, back in production.
 
         They change places in one transaction. The approval that it once had counts again, as long as its model file
-        and metrics are the same; an approval's age does not matter on the way back.
+        and metrics are the same; an approval's age does not matter on the way back. With `dry_run` the version is
+        returned as it would be, and nothing changes.
 
         Raises
         ------
@@ -83,13 +82,12 @@ class GuardedStages:
         if stage_of(stage) is not Stage.PRODUCTION:
             raise TransitionError(f"Only production is rolled back, not {stage}. Use promote_model for other stages.")
         self._refuse_empty(model_id)
+        if dry_run:
+            with self._stores.metadata.read() as connection:
+                before, _ = _may_return(connection, model_id, now=self._stores.clock())
+            return replace(before, stage=Stage.PRODUCTION)
         with self._stores.metadata.transaction(self._actor) as tx:
-            model = resolution.model_row(tx.connection, model_id.partition("@")[0])
-            before = self._before_incumbent(tx, model.name)
-            policy = approvals.policy_for(tx.connection, model.name, Stage.PRODUCTION)
-            approval = approvals.require_approval(
-                tx.connection, before, Stage.PRODUCTION, policy=policy, now=tx.now, may_be_old=True
-            )
+            before, approval = _may_return(tx.connection, model_id, now=tx.now)
             self._displace(tx, before, reason="rolled back")
             _move(
                 tx, before, Stage.PRODUCTION, reason="rollback", approval_id=None if approval is None else approval.id
@@ -267,26 +265,51 @@ class GuardedStages:
         for version_id in list(ids):
             _move(tx, resolution.resolve(tx.connection, version_id), Stage.STAGING, reason=reason)
 
-    def _before_incumbent(self, tx: Transaction, name: str) -> ModelVersion:
-        past = history.past(tx.events(kinds=history.KINDS, below=f"model:{name}"), name)
-        if not past.incumbents:
-            raise TransitionError(f"No version of '{name}' was ever in production.")
-        current = next((row["id"] for row in past.versions.values() if row["stage"] == Stage.PRODUCTION), None)
-        newest = past.incumbents[-1] if current is None else current
-        earlier = [i for i in past.incumbents if i != newest and i in past.versions]
-        candidates = earlier if current is not None else [i for i in past.incumbents if i in past.versions]
-        if not candidates:
-            raise TransitionError(f"No version of '{name}' was in production before. There is nothing to go back to.")
-        before = resolution.resolve(tx.connection, candidates[-1])
-        if before.stage is not Stage.STAGING:
-            raise TransitionError(
-                f"'{before.reference}' was in production before, but is in {before.stage} now and cannot go back. "
-                "Promote another version."
-            )
-        return before
-
     def _refuse_empty(self, model_id: str) -> None:
         raise NotImplementedError
+
+
+def _may_enter(
+    connection: Connection, model_id: str, target: Stage, *, now: datetime
+) -> tuple[ModelVersion, Approval | None]:
+    """Return a version that may go to a stage, with the approval that lets it; raises if it may not."""
+    version = resolution.resolve(connection, model_id, must_be_certain=True)
+    check_transition(version.reference, version.stage, target)
+    if version.is_draft and target is not Stage.ARCHIVED:
+        raise TransitionError(
+            f"'{version.reference}' is a draft without a model file. Complete it by store_model_artifact."
+        )
+    policy = approvals.policy_for(connection, version.name, target)
+    gates.check_gates(connection, version, target, policy)
+    return version, approvals.require_approval(connection, version, target, policy=policy, now=now)
+
+
+def _may_return(connection: Connection, model_id: str, *, now: datetime) -> tuple[ModelVersion, Approval | None]:
+    """Return the version that was in production before, with the approval that covers it; raises if it may not."""
+    name = resolution.model_row(connection, model_id.partition("@")[0]).name
+    before = _before_incumbent(connection, name)
+    policy = approvals.policy_for(connection, name, Stage.PRODUCTION)
+    return before, approvals.require_approval(
+        connection, before, Stage.PRODUCTION, policy=policy, now=now, may_be_old=True
+    )
+
+
+def _before_incumbent(connection: Connection, name: str) -> ModelVersion:
+    past = history.past(event_log.read(connection, kinds=history.KINDS, below=f"model:{name}"), name)
+    entered = [version_id for version_id in past.incumbents if version_id in past.versions]
+    if not past.incumbents:
+        raise TransitionError(f"No version of '{name}' was ever in production.")
+    current = next((row["id"] for row in past.versions.values() if row["stage"] == Stage.PRODUCTION), None)
+    candidates = [version_id for version_id in entered if version_id != current]
+    if not candidates:
+        raise TransitionError(f"No version of '{name}' was in production before. There is nothing to go back to.")
+    before = resolution.resolve(connection, candidates[-1])
+    if before.stage is not Stage.STAGING:
+        raise TransitionError(
+            f"'{before.reference}' was in production before, but is in {before.stage} now and cannot go back. "
+            "Promote another version."
+        )
+    return before
 
 
 def _move(

@@ -59,10 +59,6 @@ class Transaction:
         """Insert rows, each with a value for every column."""
         insert_rows(self.connection, table, rows)
 
-    def events(self, *, kinds: Sequence[str], below: str) -> list[Event]:
-        """Return the events so far, of these kinds, of a subject and its parts."""
-        return event_log.read(self.connection, kinds=kinds, below=below)
-
     def record(self, kind: str, subject: str, /, **payload: Any) -> None:
         """Append an event when the transaction commits."""
         self._pending.append(event_log.Pending(kind=kind, subject=subject, actor=self.actor, payload=payload))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dwcp_jupyter.pipeline import PipelineConfig, PipelineRun
     from dwcp_jupyter.registry import ModelRegistry, ModelVersion
     from dwcp_jupyter.serving import Endpoint, ModelServer, PredictionResponse
+    from dwcp_jupyter.workspace.trail import AuditTrail
 
 __all__ = ["Workspace", "find"]
 
@@ -215,6 +216,16 @@ class Workspace:
         if target not in served:
             return self.monitor(target).check_drift(data)
         return self.monitor(served[target].model, served[target].version).check_drift(data)
+
+    def audit(self, subject: str | None = None, *, last: int = 50) -> AuditTrail:
+        """Return who changed what and when, of a model, a version, ``endpoint:NAME`` or everything.
+
+        The whole chain is checked. Its head, kept elsewhere, proves later that nothing was cut off or rewritten:
+        ``ws.stores.metadata.verify(checkpoint=(trail.checkpoint.seq, trail.checkpoint.hash))``.
+        """
+        from dwcp_jupyter.workspace.trail import read_trail
+
+        return read_trail(self.stores, subject, last=last)
 
     @property
     def events(self) -> list[Event]:

@@ -1,0 +1,135 @@
+"""``%approve``, ``%reject``, ``%rollback``, ``%compare``, ``%audit``: the way into production, and its trail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from dwcp_jupyter.magics.arguments import output, parse
+from dwcp_jupyter.magics.errors import reported
+from dwcp_jupyter.magics.session import WorkspaceBound
+
+__all__ = ["GuardingMagics"]
+
+
+@magics_class
+class GuardingMagics(WorkspaceBound):
+    """Judge requests, go back, compare, and read the trail."""
+
+    @magic_arguments()
+    @argument("request", nargs="?", default=None, help="A request's id or its beginning; the inbox without it.")
+    @argument("--by", metavar="NAME", default=None, help="Who approves, asserted; you by default.")
+    @argument("--comment", metavar="TEXT", default="", help="Why.")
+    @output("Keep the request, or the inbox, in this variable too.")
+    @line_magic
+    @reported
+    def approve(self, line: str) -> Any:
+        """Approve a request to move a version, or show the requests that wait.
+
+        Examples
+        --------
+        ``%approve 3f2a --by ml-lead --comment "validated on the holdout set"``; in Python:
+        ``dwcp_jupyter.Workspace().registry.approve_model("3f2a", "ml-lead", "validated on the holdout set")``.
+        """
+        args = parse(self.approve, line)
+        registry = self.workspace.registry
+        if args.request is None:
+            if args.by or args.comment:
+                raise UsageError("Name the request that is approved: %approve ID. %approve alone shows them.")
+            return self.give(registry.list_approvals(state="pending"), args.output)
+        return self.give(registry.approve_model(args.request, args.by, args.comment), args.output)
+
+    @magic_arguments()
+    @argument("request", help="A request's id or its beginning.")
+    @argument("--by", metavar="NAME", default=None, help="Who rejects, asserted; you by default.")
+    @argument("--comment", metavar="TEXT", default="", help="Why.")
+    @output("Keep the request in this variable too.")
+    @line_magic
+    @reported
+    def reject(self, line: str) -> Any:
+        """Reject a request to move a version; that ends it.
+
+        Examples
+        --------
+        ``%reject 3f2a --by ml-lead --comment "no model card"``; in Python:
+        ``dwcp_jupyter.Workspace().registry.reject_model("3f2a", "ml-lead", "no model card")``.
+        """
+        args = parse(self.reject, line)
+        return self.give(self.workspace.registry.reject_model(args.request, args.by, args.comment), args.output)
+
+    @magic_arguments()
+    @argument("model", help="The model's name.")
+    @argument("--dry-run", action="store_true", help="Say which version would come back, and change nothing.")
+    @output("Keep the version in this variable too.")
+    @line_magic
+    @reported
+    def rollback(self, line: str) -> Any:
+        """Put the version back into production that was there before.
+
+        Examples
+        --------
+        ``%rollback churn``; in Python: ``dwcp_jupyter.Workspace().registry.rollback("churn")``.
+        """
+        args = parse(self.rollback, line)
+        return self.give(self.workspace.registry.rollback(args.model, dry_run=args.dry_run), args.output)
+
+    @magic_arguments()
+    @argument("a", metavar="A", help="A reference such as churn@1.0.0.")
+    @argument("b", metavar="B", help="Another one.")
+    @argument("--primary", metavar="METRIC", default=None, help="The metric that decides.")
+    @argument("--data", metavar="VAR", default=None, help="Variable with rows that neither was trained on.")
+    @argument("--target", metavar="COLUMN", default=None, help="The column of --data that holds what was true.")
+    @output("Keep the comparison in this variable too.")
+    @line_magic
+    @reported
+    def compare(self, line: str) -> Any:
+        """Compare two versions by their metrics, and on the same rows where these are given.
+
+        Examples
+        --------
+        ``%compare churn@1.0.0 churn@1.1.0 --data later --target churned``; in Python:
+        ``dwcp_jupyter.Workspace().registry.compare_models("churn@1.0.0", "churn@1.1.0", data=later, y_true=churned)``.
+        """
+        args = parse(self.compare, line)
+        if (args.data is None) is not (args.target is None):
+            raise UsageError("A test on the same rows takes --data VAR and --target COLUMN. Give both, or none.")
+        data, truth = (None, None) if args.data is None else self._split(args.data, args.target)
+        compared = self.workspace.registry.compare_models(
+            args.a, args.b, primary_metric=args.primary, data=data, y_true=truth
+        )
+        return self.give(compared, args.output)
+
+    def _split(self, name: str, target: str) -> tuple[Any, Any]:
+        from dwcp_jupyter.exceptions import did_you_mean
+
+        frame = self.variable(name)
+        if not hasattr(frame, "columns") or not hasattr(frame, "drop"):
+            raise UsageError(f"--data {name} is of type '{type(frame).__name__}'. Name a data frame.")
+        if target not in frame.columns:
+            raise UsageError(f"'{name}' has no column '{target}'.{did_you_mean(target, map(str, frame.columns))}")
+        return frame.drop(columns=[target]), frame[target]
+
+    @magic_arguments()
+    @argument("subject", nargs="?", default=None, help="A model, a version, or endpoint:NAME; everything without it.")
+    @argument("--last", type=int, metavar="N", default=50, help="How many events are shown; 50 by default.")
+    @argument("--export", metavar="FILE", default=None, help="Write all of them, with their hashes, to this file.")
+    @output("Keep the trail in this variable too.")
+    @line_magic
+    @reported
+    def audit(self, line: str) -> Any:
+        """Show who changed what and when, and whether the chain of events holds.
+
+        Examples
+        --------
+        ``%audit churn``; in Python: ``dwcp_jupyter.Workspace().audit("churn")``.
+        """
+        args = parse(self.audit, line)
+        if args.last < 1:
+            raise UsageError(f"--last {args.last} shows nothing. Give 1 or more.")
+        trail = self.workspace.audit(args.subject, last=args.last)
+        if args.export is not None:
+            trail.export(args.export)
+        return self.give(trail, args.output)
