@@ -103,6 +103,7 @@ def _known(magic: str, place: str, given: list[str]) -> Iterable[str]:
         ("rollback", "model"): lambda: _read(_MODELS),
         ("compare", "a"): lambda: _read(*_REFERENCES),
         ("compare", "b"): lambda: _read(*_REFERENCES),
+        ("lineage", "model"): lambda: _read(*_REFERENCES),
         ("audit", "subject"): lambda: _read(*_REFERENCES),
         ("approve", "request"): lambda: _read(_REQUESTS),
         ("reject", "request"): lambda: _read(_REQUESTS),

@@ -1,4 +1,4 @@
-"""``%approve``, ``%reject``, ``%rollback``, ``%compare``, ``%audit``: the way into production, and its trail."""
+"""``%approve``, ``%reject``, ``%rollback``, ``%compare``, ``%lineage``, ``%audit``: the way to production."""
 
 from __future__ import annotations
 
@@ -111,6 +111,26 @@ class GuardingMagics(WorkspaceBound):
         if target not in frame.columns:
             raise UsageError(f"'{name}' has no column '{target}'.{did_you_mean(target, map(str, frame.columns))}")
         return frame.drop(columns=[target]), frame[target]
+
+    @magic_arguments()
+    @argument("model", help="A reference such as churn@1.0.0.")
+    @argument("--openlineage", metavar="FILE", default=None, help="Write the graph there as OpenLineage events.")
+    @output("Keep the lineage in this variable too.")
+    @line_magic
+    @reported
+    def lineage(self, line: str) -> Any:
+        """Show where a version comes from and what came of it.
+
+        Examples
+        --------
+        ``%lineage churn@1.0.0``; in Python:
+        ``dwcp_jupyter.Workspace().registry.get_model_lineage("churn@1.0.0")``.
+        """
+        args = parse(self.lineage, line)
+        found = self.workspace.registry.get_model_lineage(args.model)
+        if args.openlineage is not None:
+            found.write_openlineage(args.openlineage)
+        return self.give(found, args.output)
 
     @magic_arguments()
     @argument("subject", nargs="?", default=None, help="A model, a version, or endpoint:NAME; everything without it.")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dwcp_jupyter.flavors import Framework
     from dwcp_jupyter.registry.approvals import Approval, ApprovalList, ApprovalState, Decision
     from dwcp_jupyter.registry.comparison import Comparison, ComparisonList
+    from dwcp_jupyter.registry.lineage import Lineage
     from dwcp_jupyter.registry.model_registry import ModelRegistry
     from dwcp_jupyter.registry.policies import StagePolicy
     from dwcp_jupyter.registry.stages import Stage
@@ -28,6 +29,7 @@ __all__ = [
     "Decision",
     "Framework",
     "GarbageReport",
+    "Lineage",
     "Model",
     "ModelList",
     "ModelMetadata",
@@ -51,6 +53,7 @@ _HOME = {
     "Decision": "dwcp_jupyter.registry.approvals",
     "Framework": "dwcp_jupyter.flavors",
     "GarbageReport": "dwcp_jupyter.registry.trash",
+    "Lineage": "dwcp_jupyter.registry.lineage",
     "Model": "dwcp_jupyter.registry.values",
     "ModelList": "dwcp_jupyter.registry.values",
     "ModelMetadata": "dwcp_jupyter.registry.values",

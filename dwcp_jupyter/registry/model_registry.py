@@ -30,6 +30,7 @@ from dwcp_jupyter.registry import recording, registration, resolution, rows, tra
 from dwcp_jupyter.registry.checking import check_mapping, check_tags, check_text
 from dwcp_jupyter.registry.comparison import Comparison, ComparisonList, compare_metrics
 from dwcp_jupyter.registry.guarding import GuardedStages
+from dwcp_jupyter.registry.lineage import Lineage, lineage_of
 from dwcp_jupyter.registry.names import check_alias
 from dwcp_jupyter.registry.trash import GarbageReport, TrashList
 from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
@@ -449,6 +450,17 @@ class ModelRegistry(GuardedStages):
         with self._stores.metadata.transaction(self._actor) as tx:
             tx.record("version.compared", f"model:{a.reference}", **compared.to_json())
             return replace(compared, time=tx.now, actor=tx.actor.name)
+
+    def get_model_lineage(self, model_id: str) -> Lineage:
+        """Return where a version comes from and what came of it, as a graph.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is none.
+        """
+        with self._stores.metadata.read() as connection:
+            return lineage_of(connection, resolution.resolve(connection, model_id))
 
     def list_comparisons(self, model_id: str | None = None) -> ComparisonList:
         """Return the comparisons that were made, the newest first; with `model_id` those of that version or model."""

@@ -1,7 +1,8 @@
 """What a view consists of.
 
-Blocks are values without any drawing: facts, a table, a note, bars, lines. They hold raw numbers and raw user text;
-formatting and escaping happen when they are drawn. Five kinds are enough for every result, and keep them alike.
+Blocks are values without any drawing: facts, a table, a note, bars, lines, a
+graph. They hold raw numbers and raw user text;
+formatting and escaping happen when they are drawn. Six kinds are enough for every result, and keep them alike.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from dwcp_jupyter.rendering.formats import Format
 
-__all__ = ["Align", "Bars", "Block", "Column", "Facts", "Level", "Lines", "Mark", "Note", "Table"]
+__all__ = ["Align", "Bars", "Block", "Column", "Facts", "Graph", "Level", "Lines", "Mark", "Node", "Note", "Table"]
 
 
 class Level(StrEnum):
@@ -269,4 +270,45 @@ class Lines:
         _fill(self, x_format=Format(x_format), y_format=Format(y_format), is_step=is_step)
 
 
-Block = Facts | Table | Note | Bars | Lines
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of a `Graph`: its name, and above it in small what kind of thing it is."""
+
+    id: str
+    label: str
+    kind: str = ""
+    _: KW_ONLY
+    is_marked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Nodes and arrows, drawn from left to right.
+
+    Parameters
+    ----------
+    title : str
+    nodes : iterable of Node
+    edges : iterable of (str, str, str)
+        From a node's id to another's, and what the arrow means. Cycles are allowed but not drawn well.
+
+    Raises
+    ------
+    ValueError
+        If an arrow names a node that is not there.
+    """
+
+    title: str
+    nodes: tuple[Node, ...]
+    edges: tuple[tuple[str, str, str], ...]
+
+    def __init__(self, title: str, nodes: Iterable[Node], edges: Iterable[tuple[str, str, str]]) -> None:
+        drawn, arrows = tuple(nodes), tuple(edges)
+        known = {node.id for node in drawn}
+        for source, target, _ in arrows:
+            if not {source, target} <= known:
+                raise ValueError(f"The arrow from '{source}' to '{target}' names a node that is not there.")
+        _fill(self, title=title, nodes=drawn, edges=arrows)
+
+
+Block = Facts | Table | Note | Bars | Lines | Graph

@@ -16,9 +16,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from dwcp_jupyter.rendering.blocks import Bars, Facts, Level, Lines, Mark, Note, Table
+from dwcp_jupyter.rendering.blocks import Bars, Facts, Graph, Level, Lines, Mark, Note, Table
 from dwcp_jupyter.rendering.charts import bar_chart, line_chart
 from dwcp_jupyter.rendering.formats import Format, clip, format_value, visible
+from dwcp_jupyter.rendering.graphs import graph_picture
 from dwcp_jupyter.rendering.text import column_align
 from dwcp_jupyter.rendering.view import View
 
@@ -88,7 +89,9 @@ def _prepare(block: Any) -> tuple[str, dict[str, Any]]:
             return "bars", {"chart": bar_chart(block)}
         case Lines():
             return "lines", {"chart": line_chart(block)}
-    raise TypeError(f"{type(block).__name__} is no block. Blocks are Facts, Table, Note, Bars and Lines.")
+        case Graph():
+            return "graph", {"picture": graph_picture(block)}
+    raise TypeError(f"{type(block).__name__} is no block. Blocks are Facts, Table, Note, Bars, Lines and Graph.")
 
 
 def _table(block: Table) -> dict[str, Any]:

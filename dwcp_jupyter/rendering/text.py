@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from functools import singledispatch
 
-from dwcp_jupyter.rendering.blocks import Align, Bars, Block, Column, Facts, Level, Lines, Note, Table
+from dwcp_jupyter.rendering.blocks import Align, Bars, Block, Column, Facts, Graph, Level, Lines, Note, Table
 from dwcp_jupyter.rendering.formats import Format, clip, format_value, is_number, visible
 from dwcp_jupyter.rendering.view import View
 
@@ -76,7 +76,7 @@ def _pad(text: str, width: int, align: Align) -> str:
 
 @singledispatch
 def _block(block: Block) -> str:
-    raise TypeError(f"{type(block).__name__} is no block. Blocks are Facts, Table, Note, Bars and Lines.")
+    raise TypeError(f"{type(block).__name__} is no block. Blocks are Facts, Table, Note, Bars, Lines and Graph.")
 
 
 @_block.register
@@ -195,3 +195,14 @@ def _spark(values: Sequence[float | None]) -> str:
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     scale = (len(_SPARKS) - 1) / (high - low) if high > low else 0.0
     return "".join(" " if v is None or not math.isfinite(v) else _SPARKS[round((v - low) * scale)] for v in values)
+
+
+@_block.register
+def _graph(block: Graph) -> str:
+    labels = {node.id: f"{node.kind} {node.label}".strip() for node in block.nodes}
+    shown = {node: clip(visible(label), _CELL_WIDTH) for node, label in labels.items()}
+    lines = [
+        f"{shown[source]} → {shown[target]}" + (f"  ({visible(role)})" if role else "")
+        for source, target, role in block.edges
+    ]
+    return "\n".join([clip(visible(block.title), _WIDTH), *(lines or ["No arrows."])])

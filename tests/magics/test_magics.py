@@ -25,6 +25,7 @@ LINE = [
     "drift",
     "dwcp",
     "endpoints",
+    "lineage",
     "models",
     "predict",
     "promote",
