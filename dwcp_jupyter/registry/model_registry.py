@@ -20,13 +20,13 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from dwcp_jupyter import clock, flavors, store
-from dwcp_jupyter.events import Actor
+from dwcp_jupyter.events import Actor, ChainBreak
 from dwcp_jupyter.exceptions import (
     InvalidMetadataError,
     ModelNotFoundError,
     did_you_mean,
 )
-from dwcp_jupyter.registry import recording, registration, resolution, rows, trash, trusting
+from dwcp_jupyter.registry import proof, recording, registration, resolution, rows, trash, trusting
 from dwcp_jupyter.registry.checking import check_mapping, check_tags, check_text
 from dwcp_jupyter.registry.comparison import Comparison, ComparisonList, compare_metrics
 from dwcp_jupyter.registry.guarding import GuardedStages
@@ -374,6 +374,25 @@ class ModelRegistry(GuardedStages):
         return GarbageReport(
             versions=tuple(item.reference for item in doomed), blobs=found.blobs, bytes=found.bytes, is_dry=dry_run
         )
+
+    def verify(self, *, checkpoint: tuple[int, str] | None = None) -> bool | ChainBreak:
+        """Return True, or where the record does not hold: the chain of events, or a row that the events do not explain.
+
+        Parameters
+        ----------
+        checkpoint : tuple of int and str, optional
+            Number and hash of an event, kept elsewhere (`metadata.head` gives the newest): without one a chain that was
+            cut at its end, or rewritten as a whole, cannot be told from a sound one.
+        """
+        if not self._stores.metadata.exists:
+            return True
+        with self._stores.metadata.read():
+            held = self._stores.metadata.verify(checkpoint=checkpoint)
+            if not held:
+                return held
+            with self._stores.metadata.read() as connection:
+                altered = proof.find_altered_row(connection)
+        return True if altered is None else altered
 
     def load_model(self, model_id: str, trust: flavors.Trust | str | None = None) -> flavors.LoadedModel:
         """Return the version's model, loaded from bytes that were checked against their sums.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from dwcp_jupyter import clock, events, hashing
 from dwcp_jupyter.store import schema
@@ -82,15 +82,18 @@ def read(
     subject: str | None = None,
     below: str | None = None,
     limit: int | None = None,
+    kinds_like: Sequence[str] | None = None,
 ) -> list[events.Event]:
     """Return events in order, the first `limit` of them if that is given.
 
     `below` names a subject whose events are wanted with those of its parts: of ``model:churn`` also
-    ``model:churn@1.0.0``.
+    ``model:churn@1.0.0``. `kinds_like` are patterns such as ``version.%``.
     """
     query = select(schema.events.c.body).where(schema.events.c.seq > after).order_by(schema.events.c.seq)
     if kinds is not None:
         query = query.where(schema.events.c.kind.in_(list(kinds)))
+    if kinds_like is not None:
+        query = query.where(or_(*(schema.events.c.kind.like(pattern) for pattern in kinds_like)))
     if subject is not None:
         query = query.where(schema.events.c.subject == subject)
     if below is not None:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from dwcp_jupyter import extras
 from dwcp_jupyter.exceptions import ArtifactNotFoundError, DwcpError, IntegrityError
+from dwcp_jupyter.registry import ModelRegistry
 from dwcp_jupyter.store import Stores, schema
 from dwcp_jupyter.workspace.reports import Check, Diagnosis, Outcome
 
@@ -75,9 +76,13 @@ def _metadata(stores: Stores) -> Iterable[Check]:
         return
     seq, _ = stores.metadata.head()
     yield Check(name="Metadata", outcome=Outcome.GOOD, finding=f"{stores.metadata.dialect}, opens")
-    found = stores.metadata.verify()
+    found = ModelRegistry(stores).verify()
     if found is True:
-        yield Check(name="Event chain", outcome=Outcome.GOOD, finding=f"{seq} events, every link holds")
+        yield Check(
+            name="Event chain",
+            outcome=Outcome.GOOD,
+            finding=f"{seq} events, every link holds, and the tables agree with them",
+        )
     else:
         reason = getattr(found, "reason", "")
         yield Check(

@@ -10,6 +10,7 @@ from typing import Any
 
 from dwcp_jupyter import hashing
 from dwcp_jupyter.events import ChainBreak, Event
+from dwcp_jupyter.registry import ModelRegistry
 from dwcp_jupyter.rendering import Displayed, Facts, Mark, Note, Table, View
 from dwcp_jupyter.store import Stores
 
@@ -37,7 +38,7 @@ class AuditTrail(Displayed):
     last : int
         How many of them are shown.
     break_ : ChainBreak or None
-        The first place where the whole chain does not hold.
+        The first place where the whole chain, or a row that it explains, does not hold.
     checkpoint : Checkpoint
         The newest event of the whole chain.
     """
@@ -71,7 +72,7 @@ class AuditTrail(Displayed):
             for e in reversed(self.events[-self.last :])
         ]
         chain = (
-            Mark(f"holds, all {self.checkpoint.seq} events", "success")
+            Mark(f"holds, all {self.checkpoint.seq} events, and the tables agree with it", "success")
             if self.break_ is None
             else Mark(f"broken at event {self.break_.seq}: {self.break_.reason}", "critical")
         )
@@ -96,7 +97,7 @@ def read_trail(stores: Stores, subject: str | None, *, last: int) -> AuditTrail:
     else:
         full = subject if ":" in subject else f"model:{subject}"
         found = metadata.events(below=full)
-    checked = metadata.verify() if metadata.exists else True
+    checked = ModelRegistry(stores).verify()
     seq, newest = metadata.head()
     return AuditTrail(
         subject=subject,
