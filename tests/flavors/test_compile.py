@@ -231,7 +231,7 @@ def test_float64_thresholds_are_refused_with_figures(tmp_path):
     assert "largest difference 0." in compilation.reason
     few = compile_onnx(kept, data[:50])
     assert few.onnx is None
-    assert "50 rows are too few" in few.reason
+    assert "a sample of 50 rows is too small" in few.reason
 
 
 @pytest.mark.parametrize(
