@@ -17,14 +17,12 @@ from dwcp_jupyter.exceptions import DwcpError
 
 __all__ = ["main"]
 
-_REPORTS = ("status", "doctor", "init", "stop")
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status: 0, 1 if it failed, 2 if it was called wrongly."""
     args = _parser().parse_args(arguments)
     try:
-        return _serve(args.path) if args.command == "serve" else _report(args.command, args.path)
+        return _serve(args.path) if args.command == "serve" else _report(args)
     except DwcpError as exc:
         print(f"dwcp: {exc}", file=sys.stderr)
         return 1
@@ -39,20 +37,25 @@ def _parser() -> argparse.ArgumentParser:
         "status": "show what the workspace holds",
         "doctor": "check the installation and the workspace",
         "init": "create the workspace",
+        "trash": "list the deleted versions that can come back",
+        "gc": "empty the trash of what was deleted over thirty days ago, and remove files that nothing needs",
         "stop": "end everything that runs for the workspace",
     }
     for name, text in texts.items():
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         command.add_argument("--path", default=None, help="the workspace or project folder; found upward without it")
+        if name == "gc":
+            command.add_argument("--dry-run", action="store_true", help="say what would be freed, and remove nothing")
     return parser
 
 
-def _report(command: str, path: str | None) -> int:
+def _report(args: argparse.Namespace) -> int:
     from dwcp_jupyter.workspace import find
 
-    report = getattr(find(path), command)()
+    options = {"dry_run": args.dry_run} if args.command == "gc" else {}
+    report = getattr(find(args.path), args.command)(**options)
     print(report._view().to_text())
-    return 0 if command != "doctor" or report else 1
+    return 0 if args.command != "doctor" or report else 1
 
 
 def _serve(path: str | None) -> int:

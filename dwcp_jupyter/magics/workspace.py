@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from IPython.core.error import UsageError
 from IPython.core.magic import line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
@@ -13,7 +14,7 @@ from dwcp_jupyter.magics.session import WorkspaceBound
 
 __all__ = ["COMMANDS", "WorkspaceMagics"]
 
-COMMANDS = ("status", "doctor", "help", "init", "stop", "version")
+COMMANDS = ("status", "doctor", "gc", "help", "init", "stop", "trash", "version")
 
 
 @magics_class
@@ -23,6 +24,7 @@ class WorkspaceMagics(WorkspaceBound):
     @magic_arguments()
     @argument("command", nargs="?", default="status", choices=COMMANDS, help="What to do; 'status' by default.")
     @argument("topic", nargs="?", default=None, help="A magic to explain, for 'help'.")
+    @argument("--dry-run", action="store_true", help="With 'gc': say what would be freed, and remove nothing.")
     @output("Keep the result in this variable too.")
     @line_magic
     @reported
@@ -32,11 +34,16 @@ class WorkspaceMagics(WorkspaceBound):
         Examples
         --------
         ``%dwcp doctor`` checks the installation and the workspace; in Python: ``dwcp_jupyter.Workspace().doctor()``.
+        ``%dwcp gc --dry-run`` says what emptying the trash would free; in Python: ``.gc(dry_run=True)``.
         """
         args = parse(self.dwcp, line)
+        if args.dry_run and args.command != "gc":
+            raise UsageError(f"'{args.command}' has no dry run; only 'gc' has.")
+        if args.command == "gc":
+            return self.give(self.workspace.gc(dry_run=args.dry_run), args.output)
         if args.command == "help":
             from dwcp_jupyter.magics.help import Help
 
             return self.give(Help(topic=args.topic), args.output)
-        calls = {name: getattr(self.workspace, name) for name in COMMANDS if name not in {"help"}}
+        calls = {name: getattr(self.workspace, name) for name in COMMANDS if name not in {"gc", "help"}}
         return self.give(calls[args.command](), args.output)

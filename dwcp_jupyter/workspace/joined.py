@@ -18,7 +18,7 @@ from dwcp_jupyter.workspace.reports import Diagnosis, VersionReport, WorkspaceSt
 if TYPE_CHECKING:
     from dwcp_jupyter.monitoring import DriftReport, MLMonitor
     from dwcp_jupyter.pipeline import PipelineConfig, PipelineRun
-    from dwcp_jupyter.registry import ModelRegistry, ModelVersion
+    from dwcp_jupyter.registry import GarbageReport, ModelRegistry, ModelVersion, TrashList
     from dwcp_jupyter.serving import Endpoint, ModelServer, PredictionResponse
     from dwcp_jupyter.workspace.trail import AuditTrail
 
@@ -243,6 +243,14 @@ class Workspace:
         from dwcp_jupyter.workspace import reports
 
         return reports.status(self.stores)
+
+    def trash(self) -> TrashList:
+        """Return the deleted versions that `registry.restore_model` can bring back."""
+        return self.registry.list_trash()
+
+    def gc(self, *, dry_run: bool = False) -> GarbageReport:
+        """Return what was freed, or would be: versions deleted over thirty days ago, and files that nothing needs."""
+        return self.registry.collect_garbage(dry_run=dry_run)
 
     def doctor(self) -> Diagnosis:
         """Return the result of checking the installation and the workspace."""

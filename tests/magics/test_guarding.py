@@ -136,3 +136,13 @@ def test_a_comparison_of_regressors_is_told(run, with_model):
         run(f"%register {name} --model {name} --data inputs")
     with_model.user_ns["frame"] = frame[100:]
     assert run("%compare far near --data frame --target y").winner == "near@1.0.0"
+
+
+def test_the_trash_is_listed_and_emptied(run, staged):
+    find().registry.delete_model("churn@1.0.0")
+    assert [item.reference for item in run("%dwcp trash")] == ["churn@1.0.0"]
+    assert run("%dwcp gc --dry-run").is_dry
+    assert run("%dwcp gc").versions == ()
+    assert find().registry.restore_model("churn@1.0.0").version == "1.0.0"
+    with pytest.raises(UsageError, match="no dry run"):
+        run("%dwcp stop --dry-run")
