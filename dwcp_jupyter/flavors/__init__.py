@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dwcp_jupyter.flavors.compile import Compilation, Tolerance, compile_onnx
     from dwcp_jupyter.flavors.frameworks import Framework
     from dwcp_jupyter.flavors.loaded import LoadedModel
+    from dwcp_jupyter.flavors.mlflow import read_mlflow, write_mlflow
     from dwcp_jupyter.flavors.package import PackageInfo, check_package, read_example, read_package
     from dwcp_jupyter.flavors.protocol import Flavor, Prediction, flavor_of
     from dwcp_jupyter.flavors.saving import adopt_file, load_model, save_model
@@ -39,12 +40,16 @@ __all__ = [
     "flavor_of",
     "load_model",
     "read_example",
+    "read_mlflow",
     "read_package",
     "save_model",
     "weigh_trust",
+    "write_mlflow",
 ]
 
 _HOME = {
+    "read_mlflow": "mlflow",
+    "write_mlflow": "mlflow",
     "Column": "signature",
     "ColumnType": "signature",
     "Compilation": "compile",

@@ -375,6 +375,60 @@ class ModelRegistry(GuardedStages):
             versions=tuple(item.reference for item in doomed), blobs=found.blobs, bytes=found.bytes, is_dry=dry_run
         )
 
+    def export_mlflow(self, model_id: str, path: str | os.PathLike[str]) -> Path:
+        """Return the new folder `path`, with a version as an MLflow model that ``mlflow.pyfunc.load_model`` reads.
+
+        Raises
+        ------
+        FlavorError
+            If MLflow has no such model, or could not answer as this one does.
+        FileExistsError
+            If `path` is there already.
+        """
+        with tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
+            return flavors.write_mlflow(self.fetch(model_id, folder), path)
+
+    def import_mlflow(
+        self,
+        path: str | os.PathLike[str],
+        metadata: ModelMetadata,
+        *,
+        bump: Bump | str = Bump.MINOR,
+        trust: flavors.Trust | str | None = None,
+    ) -> ModelVersion:
+        """Return the version registered from the folder of an MLflow model.
+
+        Parameters
+        ----------
+        metadata : ModelMetadata
+            Name and everything said of it.
+        trust : Trust or str, optional
+            The decision to load the model, where its file is a pickle; see `flavors.decide_trust`.
+
+        Raises
+        ------
+        FlavorError
+            If it is no MLflow model of scikit-learn, XGBoost or ONNX.
+        UntrustedArtifactError
+            If loading could run code that nobody decided to trust.
+        """
+        found = flavors.read_mlflow(path)
+        origin = {"mlflow_version": found.mlflow_version, "mlflow_run_id": found.run_id}
+        said = replace(
+            metadata,
+            framework=metadata.framework or found.framework,
+            framework_version=metadata.framework_version or found.framework_version,
+            custom_metadata={**{k: v for k, v in origin.items() if v is not None}, **(metadata.custom_metadata or {})},
+        )
+        return self.register_model(
+            said,
+            artifact_path=found.file,
+            signature=found.signature,
+            input_example=found.example,
+            bump=bump,
+            trust=trust,
+        )
+
     def verify(self, *, checkpoint: tuple[int, str] | None = None) -> bool | ChainBreak:
         """Return True, or where the record does not hold: the chain of events, or a row that the events do not explain.
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 #: What pip installs, newest versions; a pin carries its reason.
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
-    "mlflow": ("mlflow",),
+    "mlflow": ("mlflow", "xgboost-cpu", "onnx", "onnxruntime"),
     "bentoml": ("bentoml", "scikit-learn", "onnxruntime"),
     "litserve": ("litserve", "scikit-learn", "onnxruntime"),
     # uvloop: MLServer 1.7 does not start with 0.22 or newer (SeldonIO/MLServer#2286)

@@ -1,0 +1,274 @@
+"""MLflow's model format: a folder with a file ``MLmodel`` that describes what is beside it.
+
+A package is written as MLflow's own scikit-learn, XGBoost or ONNX model, so that ``mlflow.pyfunc.load_model`` reads it
+where nothing of this package is installed. MLflow models of these kinds are read the other way. MLflow itself is not
+needed for either. The format is that of MLflow 3, https://mlflow.org/docs/latest/ml/model/.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from dwcp_jupyter.exceptions import FlavorError
+from dwcp_jupyter.flavors.frameworks import Framework
+from dwcp_jupyter.flavors.package import PackageInfo, check_package, read_example
+from dwcp_jupyter.flavors.signature import Column, ColumnType, Signature
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MlflowModel", "read_mlflow", "write_mlflow"]
+
+_DESCRIPTION = "MLmodel"
+_TYPES = {
+    ColumnType.BOOL: "boolean",
+    ColumnType.INT: "long",
+    ColumnType.FLOAT: "double",
+    ColumnType.STRING: "string",
+    ColumnType.TIMESTAMP: "datetime",
+}
+_NARROW = {"int8": "integer", "int16": "integer", "int32": "integer", "float32": "float"}
+_COLUMNS = {
+    "boolean": (ColumnType.BOOL, "bool"),
+    "integer": (ColumnType.INT, "int32"),
+    "long": (ColumnType.INT, "int64"),
+    "float": (ColumnType.FLOAT, "float32"),
+    "double": (ColumnType.FLOAT, "float64"),
+    "string": (ColumnType.STRING, "string"),
+    "datetime": (ColumnType.TIMESTAMP, "timestamp"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MlflowModel:
+    """What an MLflow model holds that can be registered here.
+
+    Attributes
+    ----------
+    file : Path
+        The model's file.
+    signature, example : optional
+        As MLflow kept them, where they say it by columns.
+    """
+
+    file: Path
+    framework: Framework
+    framework_version: str | None
+    signature: Signature | None
+    example: pd.DataFrame | None
+    mlflow_version: str | None
+    run_id: str | None
+
+
+def write_mlflow(package: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
+    """Return the folder `target`, into which a package was written as an MLflow model.
+
+    Raises
+    ------
+    FlavorError
+        If MLflow has no such model, or could not answer as this one does; nothing is written then.
+    FileExistsError
+        If `target` is there already.
+    """
+    source, folder = Path(package), Path(target)
+    info = check_package(source)
+    flavors = _flavors(info, source)
+    if folder.exists():
+        raise FileExistsError(f"'{folder}' is there already. Name a new folder for the MLflow model.")
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
+    partial.mkdir(parents=True)
+    try:
+        shutil.copyfile(source / info.file, partial / info.file)
+        _write_description(partial, info, flavors, read_example(source))
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return folder
+
+
+def read_mlflow(path: str | os.PathLike[str]) -> MlflowModel:
+    """Return what an MLflow model's folder holds. Nothing of it is loaded.
+
+    Raises
+    ------
+    FlavorError
+        If the folder is no MLflow model, or of a kind that cannot be kept here.
+    """
+    import yaml
+
+    folder = Path(path)
+    try:
+        said = yaml.safe_load((folder / _DESCRIPTION).read_text(encoding="utf-8"))
+        known = dict(said["flavors"])
+    except FileNotFoundError as exc:
+        raise FlavorError(f"'{folder}' has no file '{_DESCRIPTION}': it is no MLflow model. Name its folder.") from exc
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, UnicodeDecodeError) as exc:
+        raise FlavorError(f"The '{_DESCRIPTION}' in '{folder}' cannot be read: {exc}.") from exc
+    for name, key, version in _READABLE:
+        conf = known.get(name)
+        if isinstance(conf, Mapping):
+            return MlflowModel(
+                file=_file(folder, str(conf.get(key))),
+                framework=Framework(name),
+                framework_version=conf.get(version),
+                signature=_read_signature(said.get("signature")),
+                example=_read_example(folder, said.get("saved_input_example_info")),
+                mlflow_version=said.get("mlflow_version"),
+                run_id=said.get("run_id"),
+            )
+    kinds = ", ".join(sorted(set(known) - {"python_function"})) or "python_function"
+    raise FlavorError(f"'{folder}' is an MLflow model of the kind {kinds}. Readable are: sklearn, xgboost, onnx.")
+
+
+_READABLE = (
+    ("sklearn", "pickled_model", "sklearn_version"),
+    ("xgboost", "data", "xgb_version"),
+    ("onnx", "data", "onnx_version"),
+)
+
+
+def _flavors(info: PackageInfo, folder: Path) -> dict[str, dict[str, Any]]:
+    """Return MLflow's flavors for a package."""
+    makers = {"skops": _sklearn, "ubj": _xgboost, "json": _xgboost, "onnx": _onnx}
+    if info.format not in makers:
+        raise FlavorError(
+            f"The package keeps its model as {info.format}, which can run code when it is loaded; it is not exported. "
+            "Register the model itself, which is kept in a safe format."
+        )
+    name, own, loader = makers[info.format](info, folder)
+    function = {"loader_module": loader, "python_version": info.python, "env": {"virtualenv": "python_env.yaml"}}
+    place = "model_path" if name == "sklearn" else "data"
+    return {"python_function": {**function, place: info.file, "predict_fn": "predict"}, name: {"code": None, **own}}
+
+
+def _sklearn(info: PackageInfo, folder: Path) -> tuple[str, dict[str, Any], str]:
+    import skops.io
+
+    own = {
+        "pickled_model": info.file,
+        "serialization_format": "skops",
+        "sklearn_version": info.framework_version,
+        "skops_trusted_types": skops.io.get_untrusted_types(file=folder / info.file) or None,
+    }
+    return "sklearn", own, "mlflow.sklearn"
+
+
+def _xgboost(info: PackageInfo, _folder: Path) -> tuple[str, dict[str, Any], str]:
+    kind = str(info.detail.get("class"))
+    if info.classes is not None and tuple(info.classes) != tuple(range(len(info.classes))):
+        raise FlavorError(
+            f"MLflow would answer with the numbers of the classes, not with {', '.join(map(repr, info.classes[:3]))}. "
+            "Fit the model on labels 0, 1, …, or put it into a scikit-learn pipeline."
+        )
+    module = "xgboost.core.Booster" if kind == "Booster" else f"xgboost.sklearn.{kind}"
+    own = {
+        "data": info.file,
+        "model_class": module,
+        "model_format": info.format,
+        "xgb_version": info.framework_version,
+    }
+    return "xgboost", own, "mlflow.xgboost"
+
+
+def _onnx(info: PackageInfo, _folder: Path) -> tuple[str, dict[str, Any], str]:
+    own = {"data": info.file, "onnx_version": info.framework_version, "providers": ["CPUExecutionProvider"]}
+    return "onnx", own, "mlflow.onnx"
+
+
+def _write_description(
+    folder: Path, info: PackageInfo, flavors: Mapping[str, Any], example: pd.DataFrame | None
+) -> None:
+    import yaml
+
+    requirements = ["mlflow", *(f"{name}=={version}" for name, version in sorted(info.packages.items()))]
+    (folder / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
+    environment = {"python": info.python, "dependencies": ["-r requirements.txt"]}
+    (folder / "python_env.yaml").write_text(yaml.safe_dump(environment), encoding="utf-8")
+    said: dict[str, Any] = {
+        "artifact_path": None,
+        "flavors": dict(flavors),
+        "model_size_bytes": (folder / info.file).stat().st_size,
+        "model_uuid": uuid.uuid4().hex,
+        "utc_time_created": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}",
+    }
+    if info.signature is not None:
+        said["signature"] = _signature(info.signature)
+    if example is not None:
+        said["saved_input_example_info"] = {
+            "artifact_path": "input_example.json",
+            "pandas_orient": "split",
+            "type": "dataframe",
+        }
+        record = json.loads(example.to_json(orient="split", index=False))
+        (folder / "input_example.json").write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    (folder / _DESCRIPTION).write_text(yaml.safe_dump(said, sort_keys=True, allow_unicode=True), encoding="utf-8")
+
+
+def _signature(signature: Signature) -> dict[str, Any]:
+    columns = [_column(column) for column in signature.inputs]
+    inputs = None if None in columns else json.dumps(columns, ensure_ascii=False)
+    return {"inputs": inputs, "outputs": None, "params": None}
+
+
+def _column(column: Column) -> dict[str, Any] | None:
+    required = not column.nullable
+    kind = _NARROW.get(column.dtype, _TYPES.get(column.type))
+    if column.type is ColumnType.ARRAY:
+        inner = "long" if column.dtype.startswith(("int", "uint")) else "double"
+        inner = "string" if column.dtype == "string" else inner
+        whole: dict[str, Any] = {"type": inner}
+        for _ in column.shape:
+            whole = {"type": "array", "items": whole}
+        return {"name": column.name, "required": required, **whole}
+    return None if kind is None else {"name": column.name, "required": required, "type": kind}
+
+
+def _read_signature(said: Any) -> Signature | None:
+    """Return a signature by columns; tensors and nested types are inferred anew from the example."""
+    try:
+        columns = json.loads(said["inputs"])
+        inputs = tuple(
+            Column(
+                name=str(column["name"]),
+                type=_COLUMNS[column["type"]][0],
+                dtype=_COLUMNS[column["type"]][1],
+                nullable=not column.get("required", True),
+            )
+            for column in columns
+        )
+    except (TypeError, KeyError, ValueError):
+        return None
+    return Signature(inputs=inputs) if inputs else None
+
+
+def _read_example(folder: Path, said: Any) -> pd.DataFrame | None:
+    import pandas as pd
+
+    if not isinstance(said, Mapping) or said.get("type") != "dataframe" or said.get("pandas_orient") != "split":
+        return None
+    path = _file(folder, str(said.get("artifact_path")))
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return pd.DataFrame(record["data"], columns=record["columns"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _file(folder: Path, name: str) -> Path:
+    """Return a file of the folder; one outside it is refused, links included."""
+    path = PurePosixPath(name)
+    real = (folder / path).resolve()
+    if path.is_absolute() or ".." in path.parts or not real.is_relative_to(folder.resolve()):
+        raise FlavorError(f"The MLflow model names '{name}', outside its folder. It is not read.")
+    if not real.exists():
+        raise FlavorError(f"The MLflow model names '{name}', which is not in '{folder}'.")
+    return folder / path
