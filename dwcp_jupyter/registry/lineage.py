@@ -142,7 +142,7 @@ class Lineage(Displayed):
     def _view(self) -> View:
         upstream = {node.id for node in self.upstream()}
         graph = Graph(
-            f"Lineage of {self.version}",
+            "",
             [
                 Node(node.id, node.label, str(node.kind), is_marked=node.label == self.version and _is_version(node))
                 for node in self.nodes
@@ -153,10 +153,8 @@ class Lineage(Displayed):
             (
                 str(node.kind),
                 node.label,
-                "before" if node.id in upstream else ("" if node.label == self.version else "after"),
-                ", ".join(
-                    f"{key} {value}" for key, value in node.facts.items() if key != "id" and value not in (None, "")
-                ),
+                "" if node.label == self.version else "before" if node.id in upstream else "after",
+                _told(node.facts),
             )
             for node in self.nodes
         ]
@@ -247,6 +245,21 @@ def _add_version(
 
 def _versions(connection: Connection, condition: Any) -> list[ModelVersion]:
     return [rows.to_version(row) for row in connection.execute(rows.VERSIONS.where(condition))]
+
+
+def _told(facts: Mapping[str, Any]) -> str:
+    """Return what is known of a node in one line; sums by their beginning, times by the minute."""
+    said = []
+    for key, value in facts.items():
+        if key in ("id", "run_id") or not value:
+            continue
+        text = str(value)
+        if key == "sha256":
+            text = f"{text[:12]}…"
+        elif key in ("created_at", "ended_at", "since"):
+            text = f"{text[:16].replace('T', ' ')} UTC"
+        said.append(f"{key.replace('_at', '').replace('_', ' ')} {text}")
+    return ", ".join(said)
 
 
 def _is_version(node: LineageNode) -> bool:

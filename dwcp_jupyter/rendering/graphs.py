@@ -1,8 +1,8 @@
 """The geometry of static graphs.
 
-Nodes stand in columns by their longest way from a beginning, so that every arrow goes to the right; within a column
-they stand near the nodes that they come from. That is Sugiyama's method without its last refinements, enough for the
-few dozen nodes that a reader can follow.
+Nodes stand in columns by their longest way from a beginning, moved towards what they lead to, so that every arrow goes
+to the right and few are long; within a column they stand near the nodes that they come from. That is Sugiyama's method
+without its last refinements, enough for the few dozen nodes that a reader can follow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dwcp_jupyter.rendering.text import display_width
 
 __all__ = ["Arrow", "Box", "GraphPicture", "columns_of", "graph_picture"]
 
-_CHARACTER = 6.4
+_CHARACTER = 7.2
 _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 40.0, 70.0, 14.0, 8.0
 _LONGEST = 30
 
@@ -61,33 +61,46 @@ class GraphPicture:
 
 def columns_of(graph: Graph) -> list[list[Node]]:
     """Return the nodes by columns, each below the others of its column."""
+    before, after = _neighbours(graph)
+    column_of = _columns(graph, before, after)
+    ordered: list[list[Node]] = []
+    places: dict[str, float] = {}
+    for number in sorted(set(column_of.values())):
+        nodes = [node for node in graph.nodes if column_of[node.id] == number]
+        if ordered:
+            nodes.sort(key=lambda node: _middle([places[source] for source in before[node.id] if source in places]))
+        places.update({node.id: place - len(nodes) / 2 for place, node in enumerate(nodes)})
+        ordered.append(nodes)
+    return ordered
+
+
+def _neighbours(graph: Graph) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     before: dict[str, list[str]] = defaultdict(list)
+    after: dict[str, list[str]] = defaultdict(list)
     for source, target, _ in graph.edges:
         if source != target:
             before[target].append(source)
-    depths: dict[str, int] = {}
+            after[source].append(target)
+    return before, after
+
+
+def _columns(graph: Graph, before: dict[str, list[str]], after: dict[str, list[str]]) -> dict[str, int]:
+    """Return the number of each node's column."""
+    found: dict[str, int] = {}
 
     def depth(node: str, path: tuple[str, ...]) -> int:
         if node in path:  # a cycle: it begins here
             return -1
-        if node not in depths:
-            found = [depth(source, (*path, node)) for source in before[node]]
-            depths[node] = max(found, default=-1) + 1
-        return depths[node]
+        if node not in found:
+            found[node] = max((depth(source, (*path, node)) for source in before[node]), default=-1) + 1
+        return found[node]
 
-    columns: dict[int, list[Node]] = defaultdict(list)
     for node in graph.nodes:
-        columns[depth(node.id, ())].append(node)
-    ordered: list[list[Node]] = []
-    places: dict[str, float] = {}
-    for number in sorted(columns):
-        nodes = columns[number]
-        if ordered:
-            nodes = sorted(nodes, key=lambda node: _middle([places[b] for b in before[node.id] if b in places]))
-        for place, node in enumerate(nodes):
-            places[node.id] = place - len(nodes) / 2
-        ordered.append(nodes)
-    return ordered
+        depth(node.id, ())
+    for node_id in sorted(found, key=lambda node_id: -found[node_id]):  # a beginning stands beside what it is for
+        nearest = min((found[target] for target in after[node_id]), default=0) - 1
+        found[node_id] = max(found[node_id], nearest)
+    return found
 
 
 def graph_picture(graph: Graph) -> GraphPicture:

@@ -205,4 +205,4 @@ def _graph(block: Graph) -> str:
         f"{shown[source]} → {shown[target]}" + (f"  ({visible(role)})" if role else "")
         for source, target, role in block.edges
     ]
-    return "\n".join([clip(visible(block.title), _WIDTH), *(lines or ["No arrows."])])
+    return "\n".join([*([clip(visible(block.title), _WIDTH)] if block.title else []), *(lines or ["No arrows."])])
