@@ -36,6 +36,8 @@ __all__ = ["DwcpExtension"]
 
 _ROOT, _SOCKET = "DWCP_SERVER_ROOT", "DWCP_SERVER_SOCKET"
 _THREADS = 8
+_RESTORE_S = 10.0
+"""How long the end of the server waits for the thread that takes workspaces up again."""
 
 
 class DwcpExtension(ExtensionApp):
@@ -56,7 +58,8 @@ class DwcpExtension(ExtensionApp):
         self.handlers.extend(handlers(context, self.forwarder))
         self.kernel_socket = self._open_socket(root)
         self._former_environment = self._change_environment(root, settings)
-        threading.Thread(target=self._restore, name="dwcp-restore", daemon=True).start()
+        self._restoring = threading.Thread(target=self._restore, name="dwcp-restore", daemon=True)
+        self._restoring.start()
         self.log.info("dwcp_jupyter %s: the workspace of this server is that of %s", __version__, root)
 
     async def stop_extension(self) -> None:
@@ -128,4 +131,5 @@ class DwcpExtension(ExtensionApp):
         if self.kernel_socket is not None:
             self.kernel_socket.close()
         self.workspaces.close()
+        self._restoring.join(timeout=_RESTORE_S)  # a thread that is in a database when the process ends can hang it
         self.executor.shutdown(wait=True, cancel_futures=True)

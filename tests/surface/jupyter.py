@@ -94,7 +94,12 @@ class Jupyter:
         """End it, and return its log."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-            self.process.wait(60)
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.send_signal(signal.SIGABRT)  # its fault handler writes where every thread is
+                self.process.wait(10)
+                raise AssertionError(self.log_path.read_text()[-20_000:]) from None
         return self.log_path.read_text()
 
     def kernel_environment(self) -> dict[str, str]:
@@ -141,6 +146,7 @@ class Jupyter:
             "JUPYTER_PATH": str(self.home / "share"),
             "JUPYTER_PREFER_ENV_PATH": "0",
             "JUPYTER_PLATFORM_DIRS": "1",
+            "PYTHONFAULTHANDLER": "1",
             **self._environ,
         }
 
