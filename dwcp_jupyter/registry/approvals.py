@@ -34,6 +34,7 @@ __all__ = [
     "decide",
     "find_approval",
     "list_approvals",
+    "policy_for",
     "request_approval",
     "require_approval",
 ]

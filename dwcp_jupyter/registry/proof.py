@@ -34,9 +34,9 @@ Rows = dict[tuple[str, ...], dict[str, Any]]
 
 
 def find_altered_row(connection: Connection) -> ChainBreak | None:
-    """Return the first row that the events do not explain, with the number of the newest event; or None."""
+    """Return the first row that the events do not explain, as a break after the newest event; or None."""
     expected = fold(event_log.read(connection, kinds_like=_KINDS))
-    seq = event_log.read_head(connection)[0]
+    seq = event_log.read_head(connection)[0] + 1
     for name, (table, keys) in _TABLES.items():
         found: Rows = {}
         for row in connection.execute(select(table)):

@@ -78,6 +78,7 @@ def read(
     connection: Connection,
     *,
     after: int = 0,
+    before: int | None = None,
     kinds: Sequence[str] | None = None,
     subject: str | None = None,
     below: str | None = None,
@@ -90,6 +91,8 @@ def read(
     ``model:churn@1.0.0``. `kinds_like` are patterns such as ``version.%``.
     """
     query = select(schema.events.c.body).where(schema.events.c.seq > after).order_by(schema.events.c.seq)
+    if before is not None:
+        query = query.where(schema.events.c.seq < before)
     if kinds is not None:
         query = query.where(schema.events.c.kind.in_(list(kinds)))
     if kinds_like is not None:

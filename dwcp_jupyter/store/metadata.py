@@ -244,6 +244,7 @@ class Metadata:
         self,
         *,
         after: int = 0,
+        before: int | None = None,
         kinds: Sequence[str] | None = None,
         subject: str | None = None,
         below: str | None = None,
@@ -254,7 +255,9 @@ class Metadata:
         `below` takes a subject with its parts: all versions of a model.
         """
         with self.read() as connection:
-            return event_log.read(connection, after=after, kinds=kinds, subject=subject, below=below, limit=limit)
+            return event_log.read(
+                connection, after=after, before=before, kinds=kinds, subject=subject, below=below, limit=limit
+            )
 
     def head(self) -> tuple[int, str]:
         """Return number and hash of the newest event; keep it elsewhere to prove later that none was cut off."""

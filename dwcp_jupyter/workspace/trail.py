@@ -66,18 +66,20 @@ class AuditTrail(Displayed):
             stream.writelines(f"{line}\n" for line in lines)
         return target
 
+    def _chain(self) -> Mark:
+        if self.break_ is None:
+            return Mark(f"holds, all {self.checkpoint.seq} events, and the tables agree with it", "success")
+        if self.break_.seq > self.checkpoint.seq:
+            return Mark(f"holds, but {self.break_.reason}", "critical")
+        return Mark(f"broken at event {self.break_.seq}: {self.break_.reason}", "critical")
+
     def _view(self) -> View:
         rows = [
             (e.seq, e.time, e.kind, e.subject.partition(":")[2], _details(e), e.actor.name, str(e.actor.assurance))
             for e in reversed(self.events[-self.last :])
         ]
-        chain = (
-            Mark(f"holds, all {self.checkpoint.seq} events, and the tables agree with it", "success")
-            if self.break_ is None
-            else Mark(f"broken at event {self.break_.seq}: {self.break_.reason}", "critical")
-        )
         hidden = len(self.events) - len(rows)
-        facts = {"Chain": chain, "Checkpoint": f"{self.checkpoint.seq}:{self.checkpoint.hash}"}
+        facts = {"Chain": self._chain(), "Checkpoint": f"{self.checkpoint.seq}:{self.checkpoint.hash}"}
         blocks: list[Any] = [Facts(facts)]
         if rows:
             blocks.append(Table(("No.", "Time", "What", "Of", "Details", "By", "Identity"), rows))
@@ -92,12 +94,10 @@ class AuditTrail(Displayed):
 def read_trail(stores: Stores, subject: str | None, *, last: int) -> AuditTrail:
     """Return the events of a subject: a model with its versions, one version, ``endpoint:NAME``, or everything."""
     metadata = stores.metadata
-    if subject is None:
-        found = metadata.events()
-    else:
-        full = subject if ":" in subject else f"model:{subject}"
-        found = metadata.events(below=full)
     checked = ModelRegistry(stores).verify()
+    before = checked.seq if isinstance(checked, ChainBreak) else None  # what lies behind a break tells nothing
+    full = subject if subject is None or ":" in subject else f"model:{subject}"
+    found = metadata.events(before=before, below=full)
     seq, newest = metadata.head()
     return AuditTrail(
         subject=subject,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from IPython.core.error import UsageError
 
-from dwcp_jupyter.exceptions import GateError
+from dwcp_jupyter.exceptions import ApprovalError, GateError
 from dwcp_jupyter.workspace import find
 
 
@@ -25,12 +25,12 @@ def produce(run, reference):
 
 
 def test_a_version_goes_to_production_and_back(run, staged):
-    with pytest.raises(UsageError, match="nobody was asked"):
+    with pytest.raises(ApprovalError, match="nobody was asked"):
         run("%promote churn@1.0.0 production")
     request = run('%promote churn@1.0.0 production --ask "fewer misses" --by ana -o asked')
     assert staged.user_ns["asked"] == request
     assert [a.id for a in run("%approve")] == [request.id]
-    with pytest.raises(UsageError, match="second person"):
+    with pytest.raises(ApprovalError, match="second person"):
         run(f"%approve {request.id} --by ana")
     assert run(f"%approve {request.id} --by bo").decisions[0].reviewer == "bo"
     assert list(run("%approve")) == []
@@ -41,6 +41,11 @@ def test_a_version_goes_to_production_and_back(run, staged):
     assert run("%rollback churn --dry-run").version == "1.0.0"
     assert find().registry.get_model("churn@production").version == "1.1.0"
     assert run("%rollback churn").version == "1.0.0"
+
+
+def test_a_request_that_is_not_there_is_said(run, staged):
+    with pytest.raises(ApprovalError, match="There is no request"):
+        run("%approve nothing")
 
 
 def test_a_request_is_rejected_with_its_reason(run, staged):
@@ -65,7 +70,6 @@ def test_versions_are_compared_by_metrics_and_on_rows(run, staged, iris):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("%approve nothing", "There is no request"),
         ("%approve --by bo", "Name the request"),
         ("%reject", "required: request"),
         ("%rollback nothing", "No model 'nothing'"),
@@ -117,7 +121,22 @@ class TestAudit:
         with find().stores.metadata.transaction() as tx:
             event = schema.events.c.seq == 1
             tx.execute(sa.update(schema.events).where(event).values(body="{}"))
-        assert "broken at event 1" in run("%audit")._view().to_text()
+        trail = run("%audit")
+        assert trail.events == ()
+        assert "broken at event 1" in trail._view().to_text()
+
+    def test_a_row_changed_behind_its_back_is_told(self, run, staged):
+        import sqlalchemy as sa
+
+        from dwcp_jupyter.store import schema
+
+        with find().stores.metadata.transaction() as tx:
+            tx.execute(sa.update(schema.versions).values(metrics='{"accuracy":1.0}'))
+        trail = run("%audit")
+        assert "was changed without an event: metrics is" in trail.break_.reason
+        text = trail._view().to_text()
+        assert "holds, but" in text
+        assert "version.registered" in text
 
     def test_an_empty_workspace_has_nothing_to_tell(self, run, tmp_path):
         assert "Nothing is recorded" in run("%audit")._view().to_text()

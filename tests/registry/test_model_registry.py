@@ -304,7 +304,7 @@ class TestStages:
     def test_production_needs_an_approval(self, registry, classifier, iris):
         self.sealed(registry, classifier, iris)
         registry.promote_model("m", "staging")
-        with pytest.raises(ApprovalError, match="approval by a second person"):
+        with pytest.raises(ApprovalError, match="nobody was asked to approve"):
             registry.promote_model("m", Stage.PRODUCTION)
         assert registry.get_model("m").stage is Stage.STAGING
 
