@@ -14,6 +14,8 @@ from dwcp_jupyter.exceptions import FlavorError, UntrustedArtifactError
 from dwcp_jupyter.registry import ModelMetadata, ModelRegistry
 from tests.benchmarks import environments
 
+pytestmark = pytest.mark.timeout(900)  # the first of them installs MLflow, where it is not yet
+
 _PREDICT = """
 import json, sys
 import mlflow.pyfunc, pandas as pd
