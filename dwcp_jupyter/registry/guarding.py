@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,7 +34,7 @@ class GuardedStages:
 
     _stores: store.Stores
     _actor: Actor | None
-    _new_id: Callable[[], str] = staticmethod(lambda: uuid.uuid4().hex)
+    _new_id: Callable[[], str]
 
     def promote_model(self, model_id: str, target_stage: Stage | str, *, dry_run: bool = False) -> ModelVersion:
         """Return the version, moved to another stage.
@@ -266,7 +265,10 @@ class GuardedStages:
             _move(tx, resolution.resolve(tx.connection, version_id), Stage.STAGING, reason=reason)
 
     def _refuse_empty(self, model_id: str) -> None:
-        raise NotImplementedError
+        """Raise for a workspace that does not exist yet; a change of nothing is no reason to create one."""
+        if not self._stores.metadata.exists:
+            with self._stores.metadata.read() as connection:
+                resolution.resolve(connection, model_id)
 
 
 def _may_enter(

@@ -567,11 +567,6 @@ class ModelRegistry(GuardedStages):
             recording.set_reference_data(tx, version, kept, sensitivity=sensitivity, source=source)
         return kept
 
-    def _refuse_empty(self, model_id: str) -> None:
-        """Raise for a workspace that does not exist yet; a change of nothing is no reason to create one."""
-        if not self._stores.metadata.exists:
-            self.get_model(model_id)
-
     def reference_data(self, model_id: str) -> store.FrameRef | None:
         """Return the reference data kept for a version, or None."""
         with self._stores.metadata.read() as connection:

@@ -15,7 +15,7 @@ from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, func
 from dwcp_jupyter import clock
 from dwcp_jupyter.exceptions import DwcpError, InvalidMetadataError, VersionExistsError
 from dwcp_jupyter.flavors import Signature
-from dwcp_jupyter.registry import resolution
+from dwcp_jupyter.registry import resolution, rows
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.registry.versioning import Bump, SemanticVersion, bump_for
 from dwcp_jupyter.store import Artifact, FrameRef, Operation, Transaction, Write, schema
@@ -160,16 +160,15 @@ class _Batch:
         return standing.model_id
 
     def _add_model(self, tx: Transaction, request: Mapping[str, Any]) -> str:
-        values: dict[str, Any] = {
-            "id": request["values"]["model_id"],
-            "name": request["name"],
-            "description": request["values"]["description"],
-            "task_type": request["task_type"],
-            "tags": request["values"]["tags"],
-            "custom_metadata": schema.dump({}),
-            "created_at": self._now,
-            "updated_at": self._now,
-        }
+        given = request["values"]
+        values = rows.new_model_values(
+            model_id=given["model_id"],
+            name=request["name"],
+            description=given["description"],
+            tags=given["tags"],
+            task_type=request["task_type"],
+            now=self._now,
+        )
         self._rows[schema.models].append(values)
         tx.record("model.created", f"model:{request['name']}", **values)
         model_id = self._standings[request["name"]].model_id = str(values["id"])

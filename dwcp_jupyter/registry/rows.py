@@ -16,7 +16,7 @@ from dwcp_jupyter.registry.values import Model, ModelVersion
 from dwcp_jupyter.registry.versioning import SemanticVersion
 from dwcp_jupyter.store import schema
 
-__all__ = ["VERSIONS", "from_values", "to_model", "to_version", "version_values"]
+__all__ = ["VERSIONS", "from_values", "new_model_values", "to_model", "to_version", "version_values"]
 
 _STAGE_ORDER = {
     stage: rank for rank, stage in enumerate((Stage.PRODUCTION, Stage.STAGING, Stage.DEVELOPMENT, Stage.ARCHIVED))
@@ -106,6 +106,28 @@ def to_model(connection: Connection, row: Row[Any]) -> Model:
         aliases={alias: texts[version_id] for alias, version_id in aliases if version_id in texts},
         metrics=schema.load(versions[0].metrics) if versions else {},
     )
+
+
+def new_model_values(
+    *,
+    model_id: str,
+    name: str,
+    description: str,
+    tags: str,
+    task_type: str | None,
+    now: str,
+) -> dict[str, Any]:
+    """Return the row of `schema.models` for a new model; also what its event carries."""
+    return {
+        "id": model_id,
+        "name": name,
+        "description": description,
+        "task_type": task_type,
+        "tags": tags,
+        "custom_metadata": schema.dump({}),
+        "created_at": now,
+        "updated_at": now,
+    }
 
 
 def version_values(version: ModelVersion) -> dict[str, Any]:

@@ -205,17 +205,14 @@ def _rename_owner(tx: Transaction, former: str, new: str) -> None:
 
 
 def _create_model(tx: Transaction, name: str, model_id: str, values: dict[str, Any], task_type: str | None) -> None:
-    now = clock.to_text(tx.now)
-    row = {
-        "id": model_id,
-        "name": name,
-        "description": values["description"],
-        "task_type": task_type,
-        "tags": values["tags"],
-        "custom_metadata": schema.dump({}),
-        "created_at": now,
-        "updated_at": now,
-    }
+    row = rows.new_model_values(
+        model_id=model_id,
+        name=name,
+        description=values["description"],
+        tags=values["tags"],
+        task_type=task_type,
+        now=clock.to_text(tx.now),
+    )
     tx.insert(schema.models, [row])
     tx.record("model.created", f"model:{name}", **row)
 

@@ -36,7 +36,7 @@ def register(
         description=run.config.description,
         training_dataset=describe_source(run.config.data_source),
         metrics={key: value for key, value in run.metrics.items() if value == value},  # noqa: PLR0124 - not NaN
-        hyperparameters=run.config.to_json()["model_params"] | _plain(run.hyperparameters),
+        hyperparameters=run.config.to_json()["model_params"] | run.hyperparameters,
         task_type=run.task,
         training_started_at=run.started_at,
         training_ended_at=run.ended_at,
@@ -45,7 +45,3 @@ def register(
         run_id=run.run_id,
     )
     return registry.register_model(said, artifact_path=run.package_dir, bump=bump, reference_data=run.reference)
-
-
-def _plain(values: dict[str, object]) -> dict[str, object]:
-    return {key: value.item() if hasattr(value, "item") else value for key, value in values.items()}

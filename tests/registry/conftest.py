@@ -28,6 +28,13 @@ def clock():
 
 
 @pytest.fixture(params=["duckdb", "sqlite"])
+def registry(tmp_path, request):
+    stores = store.open(tmp_path / "w", settings=config.load(metadata_url=request.param))
+    yield ModelRegistry(stores)
+    stores.close()
+
+
+@pytest.fixture(params=["duckdb", "sqlite"])
 def guarded(tmp_path, request, clock, classifier, iris):
     """A registry with the sealed versions churn@1.0.0, 1.1.0 and 1.2.0 in staging."""
     stores = store.open(tmp_path / "w", settings=config.load(metadata_url=request.param), clock=clock)

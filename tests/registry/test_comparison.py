@@ -5,16 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier
 
-from dwcp_jupyter import config, store
 from dwcp_jupyter.exceptions import InvalidMetadataError, ModelNotFoundError, SignatureError
-from dwcp_jupyter.registry import ModelMetadata, ModelRegistry
-
-
-@pytest.fixture(params=["duckdb", "sqlite"])
-def registry(tmp_path, request):
-    stores = store.open(tmp_path / "w", settings=config.load(metadata_url=request.param))
-    yield ModelRegistry(stores)
-    stores.close()
+from dwcp_jupyter.registry import ModelMetadata
 
 
 @pytest.fixture

@@ -32,13 +32,6 @@ from dwcp_jupyter.registry import Framework, ModelMetadata, ModelRegistry, Stage
 from dwcp_jupyter.store import schema
 
 
-@pytest.fixture(params=["duckdb", "sqlite"])
-def registry(tmp_path, request):
-    stores = store.open(tmp_path / "w", settings=config.load(metadata_url=request.param))
-    yield ModelRegistry(stores)
-    stores.close()
-
-
 @pytest.fixture
 def stores(registry):
     return registry._stores

@@ -2,13 +2,9 @@
 
 from importlib import metadata
 
-import pytest
-
-from dwcp_jupyter import extras
 from dwcp_jupyter.workspace.reports import versions
 
 
-@pytest.mark.skipif(not extras.is_installed("xgboost"), reason="xgboost is not installed")
 def test_a_library_is_found_whatever_its_package_is_called():
     import xgboost
 
