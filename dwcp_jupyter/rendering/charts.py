@@ -127,6 +127,10 @@ class LineChart:
     legend: tuple[Legend, ...]
 
 
+_FEWEST_FLOATS = 64
+"""A range with fewer floats in it cannot be divided evenly: it is drawn as one value."""
+
+
 def ticks(low: float, high: float, *, count: int = 5) -> list[float]:
     """Return round positions from at most `low` to at least `high`, about `count` of them.
 
@@ -135,7 +139,7 @@ def ticks(low: float, high: float, *, count: int = 5) -> list[float]:
     >>> ticks(0, 9.3)
     [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     """
-    if not high > low:
+    if not high - low > _FEWEST_FLOATS * math.ulp(max(abs(low), abs(high))):
         high = low + (abs(low) or 1.0)
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dwcp_jupyter.rendering import Bars, Column, Facts, Lines, Mark, Note, Table, View
@@ -183,6 +183,7 @@ def test_charts_of_odd_values_are_drawn(values):
 
 
 @given(st.floats(-1e12, 1e12), st.floats(1e-9, 1e12))
+@example(524554453616.7324, 6.103515625e-05)
 def test_ticks_are_even_and_cover_the_range(low, span):
     places = ticks(low, low + span)
     slack = span * 1e-6 + 4 * math.ulp(max(abs(low), span))  # no float lies between
