@@ -44,6 +44,9 @@ LINGER_S = 0.1
 SLICE_S = 0.2
 """How long a burst keeps the file while somebody waits: handing it over, a checkpoint and an opening, costs 60 ms."""
 
+_CLOSING_S = 2.0
+"""Longest wait of a fork for the thread that gives the file back."""
+
 
 class Connections(Protocol):
     """Gives connections; safe for threads and forks, re-entrant within a thread."""
@@ -297,8 +300,8 @@ class LeasedConnections:
                 self._mutex.release()
 
     def before_fork(self) -> None:
-        """Close the file, unless a call is under way."""
-        if self._mutex.acquire(blocking=False):
+        """Close the file, unless a call is under way; where another thread closes it, wait until it is closed."""
+        if self._mutex.acquire(blocking=False) or (self._depth == 0 and self._mutex.acquire(timeout=_CLOSING_S)):
             try:
                 if self._depth == 0:
                     self._give_back()
