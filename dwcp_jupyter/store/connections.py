@@ -1,13 +1,16 @@
 """How a process gets a connection to the metadata, per database.
 
-Two ways behind one protocol. `LeasedConnections` is for DuckDB: the lease is taken, the file opened, and both are given
-back when the outermost call returns, or a moment later within a burst of calls. `PooledConnections` is for databases
-that several processes may use at once.
+Two ways behind one protocol. `LeasedConnections` is for DuckDB: the lease is taken, the file attached, and both are
+given back when the outermost call returns, or a moment later within a burst of calls. `PooledConnections` is for
+databases that several processes may use at once.
 
-A forked child inherits neither. DuckDB keeps open databases in a process-wide cache, from which a child would be given
-its parent's, stale and without its lock, and would silently lose what it writes. So the file is closed before a fork
-where that is possible. A child forked in the middle of a call leaves the connection alone for ever (its reference count
-is raised, since a destructor would write to the parent's file), abandons the lease, and is refused the metadata.
+What DuckDB attaches to is an empty instance in memory, which stays: a new one costs 15 ms, attaching the file 1 to 5 ms
+and detaching it less than one. A short log is left beside the file: a checkpoint of 10,000 versions costs 100 ms, which
+a lone write should not pay.
+
+A forked child inherits neither. The file is detached before a fork where that is possible; a child forked in the middle
+of a call leaves the connection alone for ever (its reference count is raised, since a destructor would write to the
+parent's file), abandons the lease, and is refused the metadata.
 
 A file that is removed while it is open takes writes for ever, which nobody can read. So each connection remembers which
 file it opened, and one whose file no longer lies at its path is not used again.
@@ -28,8 +31,8 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.pool import StaticPool
 
 from dwcp_jupyter.exceptions import LeaseTimeoutError, WorkspaceError
 from dwcp_jupyter.store.combining import Spool
@@ -44,6 +47,10 @@ LINGER_S = 0.1
 SLICE_S = 0.2
 """How long a burst keeps the file while somebody waits: handing it over, a checkpoint and an opening, costs 60 ms."""
 
+LOG_BYTES = 32 * 1024
+"""How long DuckDB's log may be when the file is given back; a longer one is written into the file first."""
+
+_ATTACHED = "dwcp"
 _CLOSING_S = 2.0
 """Longest wait of a fork for the thread that gives the file back."""
 
@@ -97,11 +104,9 @@ def _leave_alone(thing: object) -> None:
 _FILE = "dwcp_file"
 
 
-def _remember_file(engine: Engine) -> None:
-    """Let each new connection remember which file it opened; open, the file keeps its inode to itself."""
-    path = engine.url.database
-    if path and engine.url.get_backend_name() in {"duckdb", "sqlite"}:
-        sa.event.listen(engine, "connect", lambda _, record: record.info.update({_FILE: _identity(path)}))
+def _remember_file(connection: Any, path: str) -> None:
+    """Let a connection, or its pool's record, remember which file it opened: open, a file keeps its inode to itself."""
+    connection.info[_FILE] = (path, _identity(path))
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -112,13 +117,12 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def is_removed(connection: Connection) -> bool:
-    """Return whether the file that this connection has open no longer lies at its path."""
-    return _is_gone(connection.info, connection.engine.url)
-
-
-def _is_gone(info: dict[Any, Any], url: sa.URL) -> bool:
-    return _FILE in info and (info[_FILE] is None or info[_FILE] != _identity(url.database or ""))
+def is_removed(connection: Any) -> bool:
+    """Return whether the file that this connection, or its pool's record, has open no longer lies at its path."""
+    if _FILE not in connection.info:
+        return False
+    path, opened = connection.info[_FILE]
+    return opened is None or opened != _identity(path)
 
 
 class LeasedConnections:
@@ -149,8 +153,10 @@ class LeasedConnections:
         _live.add(self)
 
     def _start_afresh(self) -> None:
-        self._engine = sa.create_engine(self._url, poolclass=NullPool, connect_args=self._connect_args)
-        _remember_file(self._engine)
+        self._engine = sa.create_engine(
+            self._url.set(database=":memory:"), poolclass=StaticPool, connect_args=self._connect_args
+        )
+        sa.event.listen(self._engine, "connect", _keep_logs)
         self._lease = Lease(self._lock_path, timeout_s=self._timeout_s)
         self._mutex = threading.RLock()
         self._connection: Connection | None = None
@@ -253,21 +259,65 @@ class LeasedConnections:
         return self._connection is not None and is_removed(self._connection)
 
     def _connect(self) -> Connection:
+        path = str(self._url.database)
         connection = self._engine.connect()
-        if is_removed(connection):  # DuckDB's cache gave what another thread still has open
-            connection.close()
-            raise WorkspaceError(
-                f"The metadata '{self._url.database}' were removed while this process used them. Repeat in a moment."
-            )
+        try:
+            connection.info.clear()
+            self._attach(connection, path)
+            _remember_file(connection, path)
+            if is_removed(connection):
+                raise _removed(path)
+        except BaseException:
+            self._discard(connection)
+            raise
         return connection
 
+    def _attach(self, connection: Connection, path: str) -> None:
+        cursor = connection.connection.cursor()
+        quoted = path.replace("'", "''")
+        try:
+            cursor.execute(f"ATTACH '{quoted}' AS {_ATTACHED}")
+            cursor.execute(f"USE {_ATTACHED}")
+        except Exception as exc:
+            if "already attached" in str(exc):  # under the lease: another store of this process has a removed file
+                raise _removed(path) from exc
+            dialect = self._engine.dialect
+            assert dialect.dbapi is not None
+            raise DBAPIError.instance("ATTACH", None, exc, dialect.dbapi.Error, dialect=dialect) from exc
+
+    def _discard(self, connection: Connection) -> None:
+        """Close DuckDB's instance with everything that it has open; the next call makes another."""
+        connection.close()
+        self._engine.dispose()
+
     def _give_back(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
+        if self._connection is None:
+            return
+        connection, self._connection = self._connection, None
+        try:
             try:
-                connection.close()
-            finally:
-                self._lease.release()
+                self._detach(connection)
+            except BaseException:
+                self._discard(connection)
+                raise
+            connection.close()
+        finally:
+            self._lease.release()
+
+    def _detach(self, connection: Connection) -> None:
+        if connection.in_transaction():
+            connection.rollback()
+        cursor = connection.connection.cursor()
+        if self._log_bytes() > LOG_BYTES and not is_removed(connection):
+            cursor.execute(f"CHECKPOINT {_ATTACHED}")
+        cursor.execute("USE memory")
+        cursor.execute(f"DETACH {_ATTACHED}")
+
+    def _log_bytes(self) -> int:
+        try:
+            return Path(f"{self._url.database}.wal").stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def _close_later(self, moment: float) -> None:
         self._close_at = moment
@@ -296,6 +346,7 @@ class LeasedConnections:
             try:
                 if self._depth == 0:
                     self._give_back()
+                    self._engine.dispose()
             finally:
                 self._mutex.release()
 
@@ -326,6 +377,14 @@ def _close_when_idle(connections: LeasedConnections, wait_s: float) -> None:
         wait_s = connections._close_if_idle()
 
 
+def _removed(path: str) -> WorkspaceError:
+    return WorkspaceError(f"The metadata '{path}' were removed while this process used them. Repeat in a moment.")
+
+
+def _keep_logs(connection: Any, _record: Any) -> None:
+    connection.cursor().execute("PRAGMA disable_checkpoint_on_shutdown")  # `_detach` decides
+
+
 class PooledConnections:
     """Connections to a database that several processes may use at once (SQLite in WAL mode, PostgreSQL)."""
 
@@ -341,13 +400,17 @@ class PooledConnections:
         self._engine: Engine = sa.create_engine(self._url, connect_args=arguments)
         if is_sqlite:
             sa.event.listen(self._engine, "connect", _configure_sqlite)
-            _remember_file(self._engine)
+            sa.event.listen(self._engine, "connect", self._remember)
             sa.event.listen(self._engine, "checkout", self._refuse_removed)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
         self._local = threading.local()
 
+    def _remember(self, _connection: Any, record: Any) -> None:
+        if self._url.database:
+            _remember_file(record, self._url.database)
+
     def _refuse_removed(self, _connection: Any, record: Any, _proxy: Any) -> None:
-        if _is_gone(record.info, self._url):
+        if is_removed(record):
             raise InvalidatePoolError  # the pool closes it, and those opened before, and opens another
 
     @contextmanager
