@@ -24,6 +24,8 @@ IPython: ``server`` and ``magics`` each hold one table that maps them.
     ├── InvalidMetadataError (ValueError)        what is said of a version cannot be kept
     ├── TransitionError (ValueError)             a stage change that is not allowed
     ├── ApprovalError (PermissionError)          a stage change that nobody approved
+    │   ├── ApprovalNotFoundError (LookupError)  no such request
+    │   └── ApprovalConflictError                a request that is decided, or asked for, already
     ├── GateError (PermissionError)              a stage change for which the evidence does not pass
     ├── PolicyError (ValueError)                 a stage policy that cannot be one
     ├── SignatureError (ValueError)              data that do not fit a model's signature
@@ -46,7 +48,9 @@ from collections.abc import Iterable, Sequence
 
 __all__ = [
     "AmbiguousModelError",
+    "ApprovalConflictError",
     "ApprovalError",
+    "ApprovalNotFoundError",
     "ArtifactNotFoundError",
     "DataValidationError",
     "DeploymentError",
@@ -226,6 +230,14 @@ class TransitionError(DwcpError, ValueError):
 
 class ApprovalError(DwcpError, PermissionError):
     """A change of stage that needs an approval nobody gave."""
+
+
+class ApprovalNotFoundError(ApprovalError, LookupError):
+    """No such request for approval."""
+
+
+class ApprovalConflictError(ApprovalError):
+    """A request for approval that takes no decision any more, or that is open already."""
 
 
 class GateError(DwcpError, PermissionError):

@@ -31,7 +31,9 @@ class Shown(Enum):
 
 TABLE: dict[type[errors.DwcpError], Shown] = {
     errors.AmbiguousModelError: Shown.USAGE,
+    errors.ApprovalConflictError: Shown.ITSELF,
     errors.ApprovalError: Shown.ITSELF,
+    errors.ApprovalNotFoundError: Shown.ITSELF,
     errors.ArtifactNotFoundError: Shown.ITSELF,
     errors.DataValidationError: Shown.ITSELF,
     errors.DeploymentError: Shown.ITSELF,

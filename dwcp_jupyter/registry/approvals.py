@@ -7,7 +7,7 @@ and one rejection ends it. Everything here works inside the caller's transaction
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +17,13 @@ from sqlalchemy import Connection, Row, select, update
 
 from dwcp_jupyter import clock, hashing
 from dwcp_jupyter.events import Actor, Assurance
-from dwcp_jupyter.exceptions import ApprovalError, ModelNotFoundError, did_you_mean
+from dwcp_jupyter.exceptions import (
+    ApprovalConflictError,
+    ApprovalError,
+    ApprovalNotFoundError,
+    ModelNotFoundError,
+    did_you_mean,
+)
 from dwcp_jupyter.registry import resolution
 from dwcp_jupyter.registry.checking import check_text
 from dwcp_jupyter.registry.policies import StagePolicy, person_key
@@ -31,6 +37,7 @@ __all__ = [
     "ApprovalList",
     "ApprovalState",
     "Decision",
+    "check_reviewer",
     "decide",
     "find_approval",
     "list_approvals",
@@ -53,6 +60,8 @@ class ApprovalState(StrEnum):
 
 
 _OPEN = (ApprovalState.PENDING, ApprovalState.APPROVED)
+_KEPT = {ApprovalState.EXPIRED: _OPEN, ApprovalState.STALE: _OPEN}
+"""The state that is kept of a request which is in one that follows from the time or from its version."""
 _LEVELS = {
     ApprovalState.PENDING: "info",
     ApprovalState.APPROVED: "success",
@@ -167,9 +176,14 @@ def request_approval(
         raise ApprovalError(f"'{version.reference}' is a draft without a model file: there is nothing to approve yet.")
     if not policy.reviewers and not policy.require:
         raise ApprovalError(f"{target} asks for no approval. Move '{version.reference}' there with promote_model.")
+    if policy.assurance is Assurance.AUTHENTICATED and tx.actor.assurance is not Assurance.AUTHENTICATED:
+        raise ApprovalError(
+            f"The policy of {target} takes requests by authenticated people only: nobody else can be told from the "
+            "reviewers for certain. Ask in the panel of a Jupyter server that you signed in to, not from Python."
+        )
     for former in list_approvals(tx.connection, tx.now, version_id=version.id, stage=target):
         if former.state in _OPEN:
-            raise ApprovalError(
+            raise ApprovalConflictError(
                 f"Request {former.id[:8]} for '{version.reference}' to {target} is {former.state} already; "
                 + ("it can be promoted." if former.state is ApprovalState.APPROVED else "reviewers decide on that one.")
             )
@@ -200,22 +214,28 @@ def decide(tx: Transaction, approval_id: str, *, is_approved: bool, comment: str
     """
     approval = find_approval(tx.connection, approval_id, tx.now)
     policy = policy_for(tx.connection, approval.model.partition("@")[0], approval.stage)
-    _check_reviewer(approval, policy, tx.actor)
+    check_reviewer(approval, policy, tx.actor, is_approved=is_approved)
+    said = Decision(
+        reviewer=tx.actor.name,
+        is_approved=is_approved,
+        comment=check_text(comment, field="comment"),
+        time=tx.now,
+        assurance=tx.actor.assurance,
+    )
     row = {
         "approval_id": approval.id,
         "reviewer": person_key(tx.actor.name),
         "name": tx.actor.name,
         "assurance": str(tx.actor.assurance),
         "is_approved": int(is_approved),
-        "comment": check_text(comment, field="comment"),
+        "comment": said.comment,
         "decided_at": clock.to_text(tx.now),
     }
     tx.insert(schema.decisions, [row])
-    approvers = [d.reviewer for d in approval.decisions if d.is_approved] + [tx.actor.name] * is_approved
     state = approval.state
     if not is_approved:
         state = ApprovalState.REJECTED
-    elif policy.missing(approvers) is None:
+    elif _lacks(policy, approval.assurance, (*approval.decisions, said)) is None:
         state = ApprovalState.APPROVED
     tx.execute(update(schema.approvals).where(schema.approvals.c.id == approval.id).values(state=str(state)))
     tx.record("approval.decided", f"model:{approval.model}", state=str(state), stage=str(approval.stage), **row)
@@ -250,7 +270,7 @@ def require_approval(
         was_approved = approval.state is ApprovalState.APPROVED or (
             may_be_old and approval.state is ApprovalState.EXPIRED and _said_yes(connection, approval.id)
         )
-        if was_approved and policy.missing([d.reviewer for d in approval.decisions if d.is_approved]) is None:
+        if was_approved and _lacks(policy, approval.assurance, approval.decisions) is None:
             return approval
     raise ApprovalError(_explain(version, target, found, policy))
 
@@ -275,11 +295,16 @@ def find_approval(connection: Connection, approval_id: str, now: datetime) -> Ap
         return _value(connection, found[0], now)
     if found:
         raise ApprovalError(f"'{text}' begins several requests: {', '.join(row.id for row in found[:5])}. Give more.")
-    raise ApprovalError(f"There is no request '{text[:40]}'. List them with list_approvals().")
+    raise ApprovalNotFoundError(f"There is no request '{text[:40]}'. List them with list_approvals().")
 
 
 def list_approvals(
-    connection: Connection, now: datetime, *, version_id: str | None = None, stage: Stage | None = None
+    connection: Connection,
+    now: datetime,
+    *,
+    version_id: str | None = None,
+    stage: Stage | None = None,
+    state: ApprovalState | None = None,
 ) -> list[Approval]:
     """Return requests, the newest first."""
     table = schema.approvals
@@ -288,7 +313,10 @@ def list_approvals(
         query = query.where(table.c.version_id == version_id)
     if stage is not None:
         query = query.where(table.c.stage == str(stage))
-    return [_value(connection, row, now) for row in connection.execute(query).all()]
+    if state is not None:
+        query = query.where(table.c.state.in_([str(kept) for kept in _KEPT.get(state, (state,))]))
+    found = [_value(connection, row, now) for row in connection.execute(query).all()]
+    return [approval for approval in found if state in (None, approval.state)]
 
 
 def policy_for(connection: Connection, model: str, stage: Stage) -> StagePolicy:
@@ -307,9 +335,21 @@ def policy_for(connection: Connection, model: str, stage: Stage) -> StagePolicy:
     return StagePolicy(reviewers=1 if stage is Stage.PRODUCTION else 0)
 
 
-def _check_reviewer(approval: Approval, policy: StagePolicy, actor: Actor) -> None:
+def check_reviewer(approval: Approval, policy: StagePolicy, actor: Actor, *, is_approved: bool = True) -> None:
+    """Raise unless a person may decide on a request.
+
+    Parameters
+    ----------
+    is_approved : bool
+        Whether it is to be approved; a request that cannot be approved any more can still be rejected.
+
+    Raises
+    ------
+    ApprovalError
+        It says why not.
+    """
     if approval.state is not ApprovalState.PENDING:
-        raise ApprovalError(
+        raise ApprovalConflictError(
             f"Request {approval.id[:8]} for '{approval.model}' is {approval.state} and takes no decision. "
             "Ask again with request_approval."
         )
@@ -322,16 +362,31 @@ def _check_reviewer(approval: Approval, policy: StagePolicy, actor: Actor) -> No
             "person must."
         )
     if any(key == person_key(decision.reviewer) for decision in approval.decisions):
-        raise ApprovalError(f"'{actor.name}' has decided on request {approval.id[:8]} already.")
+        raise ApprovalConflictError(f"'{actor.name}' has decided on request {approval.id[:8]} already.")
     if policy.assurance is Assurance.AUTHENTICATED and actor.assurance is not Assurance.AUTHENTICATED:
         raise ApprovalError(
             f"The policy of {approval.stage} takes decisions by authenticated people only. Decide in the Jupyter "
             "server that you signed in to, not from Python."
         )
+    is_proven = approval.assurance is Assurance.AUTHENTICATED
+    if is_approved and policy.assurance is Assurance.AUTHENTICATED and not is_proven:
+        raise ApprovalError(
+            f"Request {approval.id[:8]} was made from Python, where anybody can be named, but the policy of "
+            f"{approval.stage} takes requests by authenticated people only. Reject it, and ask again in the panel."
+        )
     if policy.roles and not policy.roles_of(actor.name):
         people = ", ".join(f"{role}: {', '.join(names)}" for role, names in policy.roles.items())
         near = did_you_mean(actor.name, [name for names in policy.roles.values() for name in names])
         raise ApprovalError(f"'{actor.name}' has none of the roles that may review.{near} They are: {people}.")
+
+
+def _lacks(policy: StagePolicy, asked: Assurance, decisions: Sequence[Decision]) -> str | None:
+    """Return what a request lacks, or None; where a policy wants proof of who acted, nothing else counts."""
+    wants_proof = policy.assurance is Assurance.AUTHENTICATED
+    if wants_proof and asked is not Assurance.AUTHENTICATED:
+        return "a request by an authenticated person"
+    counted = [d for d in decisions if d.is_approved and (d.assurance is Assurance.AUTHENTICATED or not wants_proof)]
+    return policy.missing([decision.reviewer for decision in counted])
 
 
 def _explain(version: ModelVersion, target: Stage, found: list[Approval], policy: StagePolicy) -> str:
@@ -342,7 +397,7 @@ def _explain(version: ModelVersion, target: Stage, found: list[Approval], policy
     if newest.state is ApprovalState.PENDING:
         return f"'{version.reference}' cannot go to {target}: request {newest.id[:8]} lacks {newest.missing}."
     if newest.state is ApprovalState.APPROVED:
-        lacks = policy.missing([d.reviewer for d in newest.decisions if d.is_approved])
+        lacks = _lacks(policy, newest.assurance, newest.decisions)
         return (
             f"'{version.reference}' cannot go to {target}: the policy changed, request {newest.id[:8]} lacks {lacks}."
         )
@@ -374,8 +429,7 @@ def _value(connection: Connection, row: Row[Any], now: datetime) -> Approval:
         state = ApprovalState.EXPIRED
     missing = None
     if version is not None and state is ApprovalState.PENDING:
-        approvers = [decision.reviewer for decision in decisions if decision.is_approved]
-        missing = policy_for(connection, version.name, stage).missing(approvers)
+        missing = _lacks(policy_for(connection, version.name, stage), Assurance(row.assurance), decisions)
     return Approval(
         id=row.id,
         model=row.version_id if version is None else version.reference,

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, update
 
 from dwcp_jupyter import store
 from dwcp_jupyter.events import Actor, Assurance, Event, local_actor
-from dwcp_jupyter.exceptions import ApprovalError, ModelNotFoundError, TransitionError
+from dwcp_jupyter.exceptions import ApprovalError, ApprovalNotFoundError, ModelNotFoundError, TransitionError
 from dwcp_jupyter.registry import approvals, gates, history, resolution
 from dwcp_jupyter.registry.approvals import Approval, ApprovalList, ApprovalState
 from dwcp_jupyter.registry.history import StageHistory
@@ -64,17 +64,29 @@ class GuardedStages:
             _move(tx, version, target, approval_id=None if approval is None else approval.id)
             return resolution.resolve(tx.connection, version.id)
 
-    def rollback(self, model_id: str, stage: Stage | str = Stage.PRODUCTION, *, dry_run: bool = False) -> ModelVersion:
+    def rollback(
+        self,
+        model_id: str,
+        stage: Stage | str = Stage.PRODUCTION,
+        *,
+        dry_run: bool = False,
+        expected: str | None = None,
+    ) -> ModelVersion:
         """Return the version that was in production before the one that is there now, back in production.
 
         They change places in one transaction. The approval that it once had counts again, as long as its model file
         and metrics are the same; an approval's age does not matter on the way back. With `dry_run` the version is
         returned as it would be, and nothing changes.
 
+        Parameters
+        ----------
+        expected : str, optional
+            The version that should come back, such as ``"1.0.0"``: for whoever was shown it before they confirmed.
+
         Raises
         ------
         TransitionError
-            If there is nothing to go back to.
+            If there is nothing to go back to, or another version than the one expected would come back.
         ApprovalError
             If no approval covers the version as it is.
         """
@@ -83,10 +95,10 @@ class GuardedStages:
         self._refuse_empty(model_id)
         if dry_run:
             with self._stores.metadata.read() as connection:
-                before, _ = _may_return(connection, model_id, now=self._stores.clock())
+                before, _ = _may_return(connection, model_id, now=self._stores.clock(), expected=expected)
             return replace(before, stage=Stage.PRODUCTION)
         with self._stores.metadata.transaction(self._actor) as tx:
-            before, approval = _may_return(tx.connection, model_id, now=tx.now)
+            before, approval = _may_return(tx.connection, model_id, now=tx.now, expected=expected)
             self._displace(tx, before, reason="rolled back")
             _move(
                 tx, before, Stage.PRODUCTION, reason="rollback", approval_id=None if approval is None else approval.id
@@ -147,12 +159,32 @@ class GuardedStages:
         """
         wanted = None if state is None else ApprovalState(str(state))
         with self._stores.metadata.read() as connection:
-            found = approvals.list_approvals(connection, self._stores.clock())
+            found = approvals.list_approvals(connection, self._stores.clock(), state=wanted)
             if model_id is not None:
                 version = resolution.resolve(connection, model_id)
                 ids = {version.id} if "@" in model_id or model_id == version.id else None
                 found = [a for a in found if (a.version_id in ids if ids else a.model.startswith(f"{version.name}@"))]
-        return ApprovalList(a for a in found if wanted is None or a.state is wanted)
+        return ApprovalList(found)
+
+    def get_approval(self, approval_id: str) -> Approval:
+        """Return a request by its id, or by the beginning of it that leaves no choice.
+
+        Raises
+        ------
+        ApprovalNotFoundError
+            If there is none.
+        """
+        with self._stores.metadata.read() as connection:
+            return approvals.find_approval(connection, approval_id, self._stores.clock())
+
+    def find_obstacle(self, approval: Approval) -> str | None:
+        """Return why the registry's actor may not approve a request, or None."""
+        policy = self.policy(approval.stage, model=approval.model.partition("@")[0])
+        try:
+            approvals.check_reviewer(approval, policy, self._actor or local_actor())
+        except ApprovalError as exc:
+            return str(exc)
+        return None
 
     def set_policy(
         self, stage: Stage | str, policy: str | Mapping[str, Any] | StagePolicy | None, *, model: str | None = None
@@ -242,7 +274,7 @@ class GuardedStages:
     ) -> Approval:
         text = approval_id.id if isinstance(approval_id, Approval) else approval_id
         if not self._stores.metadata.exists:
-            raise ApprovalError(f"There is no request '{text}': this workspace is empty.")
+            raise ApprovalNotFoundError(f"There is no request '{text}': this workspace is empty.")
         with self._stores.metadata.transaction(self._acting(approver)) as tx:
             return approvals.decide(tx, text, is_approved=is_approved, comment=comment)
 
@@ -286,10 +318,16 @@ def _may_enter(
     return version, approvals.require_approval(connection, version, target, policy=policy, now=now)
 
 
-def _may_return(connection: Connection, model_id: str, *, now: datetime) -> tuple[ModelVersion, Approval | None]:
+def _may_return(
+    connection: Connection, model_id: str, *, now: datetime, expected: str | None
+) -> tuple[ModelVersion, Approval | None]:
     """Return the version that was in production before, with the approval that covers it; raises if it may not."""
     name = resolution.model_row(connection, model_id.partition("@")[0]).name
     before = _before_incumbent(connection, name)
+    if expected not in (None, before.version):
+        raise TransitionError(
+            f"'{before.reference}' would come back, not '{expected}': production changed meanwhile. Look again."
+        )
     policy = approvals.policy_for(connection, name, Stage.PRODUCTION)
     return before, approvals.require_approval(
         connection, before, Stage.PRODUCTION, policy=policy, now=now, may_be_old=True

@@ -33,7 +33,7 @@ from dwcp_jupyter.events import Assurance
 from dwcp_jupyter.exceptions import PolicyError, did_you_mean
 from dwcp_jupyter.rendering import Displayed, Facts, Table, View
 
-__all__ = ["Check", "FailedCheck", "StagePolicy", "person_key"]
+__all__ = ["Check", "CheckResult", "FailedCheck", "StagePolicy", "person_key"]
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -108,6 +108,21 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What became of a check.
+
+    Attributes
+    ----------
+    found : str
+        The recorded value, or that there is none.
+    """
+
+    check: Check
+    is_passed: bool
+    found: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StagePolicy(Displayed):
     """What it takes to enter a stage.
 
@@ -165,6 +180,10 @@ class StagePolicy(Displayed):
         found = (check.failure(evidence) for check in self.checks)
         return tuple(failure for failure in found if failure is not None)
 
+    def results(self, evidence: Mapping[str, Mapping[str, Any]]) -> tuple[CheckResult, ...]:
+        """Return what became of every check, passed or not."""
+        return tuple(_result(check, evidence) for check in self.checks)
+
     def roles_of(self, person: str) -> frozenset[str]:
         """Return the roles that a person has."""
         return frozenset(role for role, people in self.roles.items() if person_key(person) in map(person_key, people))
@@ -204,6 +223,14 @@ class StagePolicy(Displayed):
         if self.checks:
             blocks.append(Table(("Check",), [(str(check),) for check in self.checks]))
         return View("Stage policy", blocks)
+
+
+def _result(check: Check, evidence: Mapping[str, Mapping[str, Any]]) -> CheckResult:
+    failure = check.failure(evidence)
+    if failure is not None:
+        return CheckResult(check=check, is_passed=False, found=failure.found)
+    value = evidence[check.kind][check.path.partition(".")[2]]
+    return CheckResult(check=check, is_passed=True, found="recorded" if check.limit is None else f"it is {value:g}")
 
 
 def _checked(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,12 +19,14 @@ from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import url_path_join
+from traitlets import List, Unicode
 
 from dwcp_jupyter import config
 from dwcp_jupyter._version import __version__
 from dwcp_jupyter.exceptions import DwcpError
 from dwcp_jupyter.server.forwarding import Forwarder
 from dwcp_jupyter.server.handlers import Context
+from dwcp_jupyter.server.identities import JUPYTERHUB, STOCK
 from dwcp_jupyter.server.kernel_socket import KernelSocket
 from dwcp_jupyter.server.memory import Memory
 from dwcp_jupyter.server.routes import handlers
@@ -45,6 +47,12 @@ class DwcpExtension(ExtensionApp):
 
     name = "dwcp_jupyter"
     classes = [config.Dwcp]  # noqa: RUF012 - what traitlets wants
+    trusted_identity_providers = List(
+        Unicode(),
+        default_value=[JUPYTERHUB],
+        help="Identity providers, as module.Class, whose users count as authenticated: each must prove who a person "
+        "is. A subclass is named by itself; Jupyter's own providers, which share one token, cannot be named.",
+    ).tag(config=True)
 
     def initialize_handlers(self) -> None:
         """Mount everything."""
@@ -54,7 +62,12 @@ class DwcpExtension(ExtensionApp):
         self.workspaces = Workspaces(root, settings=settings, memory=memory, warn=self.log.warning)
         self.executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="dwcp-server")
         self.forwarder = Forwarder()
-        context = Context(workspaces=self.workspaces, executor=self.executor, max_body_bytes=settings.max_body_bytes)
+        context = Context(
+            workspaces=self.workspaces,
+            executor=self.executor,
+            max_body_bytes=settings.max_body_bytes,
+            trusted_identity_providers=self._trusted(),
+        )
         self.handlers.extend(handlers(context, self.forwarder))
         self.kernel_socket = self._open_socket(root)
         self._former_environment = self._change_environment(root, settings)
@@ -95,6 +108,16 @@ class DwcpExtension(ExtensionApp):
         if self.serverapp is None:
             raise RuntimeError("The extension is linked to no Jupyter server.")
         return self.serverapp
+
+    def _trusted(self) -> frozenset[str]:
+        named = frozenset(self.trusted_identity_providers)
+        for name in sorted(named & set(STOCK)):
+            self.log.warning(
+                "dwcp_jupyter: '%s' in c.DwcpExtension.trusted_identity_providers counts for nothing: everybody has "
+                "its one token or password. Set c.ServerApp.identity_provider_class to one that knows people.",
+                name,
+            )
+        return named - set(STOCK)
 
     def _open_socket(self, root: Path) -> KernelSocket | None:
         base = runtime_dir(root).parent

@@ -16,7 +16,7 @@ from tornado import web
 
 from dwcp_jupyter.server.gateway_address import GatewayAddress, locate_gateway
 from dwcp_jupyter.server.gateway_client import GatewayClient, Response
-from dwcp_jupyter.server.handlers import Context, JsonHandler
+from dwcp_jupyter.server.handlers import Context, LimitedHandler
 from dwcp_jupyter.server.statuses import GatewayDownError
 from dwcp_jupyter.server.workspaces import WorkspaceEntry
 
@@ -74,46 +74,25 @@ class Forwarder:
         return self._clients[host, port]
 
 
-@web.stream_request_body
-class ForwardHandler(JsonHandler):
+class ForwardHandler(LimitedHandler):
     """Hands a request to the gateway and its answer back."""
 
     def initialize(self, context: Context, forwarder: Forwarder) -> None:  # type: ignore[override]
         """Take what sends."""
         super().initialize(context)
         self._forwarder = forwarder
-        self._chunks: list[bytes] = []
-        self._size = 0
         self._sending: asyncio.Task[Response] | None = None
         self._is_gone = False
 
-    async def prepare(self) -> None:  # type: ignore[override]  # as in Jupyter's own handlers
-        """Refuse strangers, and what is announced as too large, before the body is read."""
-        await super().prepare()
-        if self.current_user is None:
-            raise web.HTTPError(403, "Forbidden")
-        announced = self.request.headers.get("Content-Length", "0")
-        self._size = int(announced) if announced.isdigit() else 0
-        self._refuse_large()
-        self._size = 0
+    @property
+    def most_bytes(self) -> int:
+        """What a gateway takes."""
+        return self.context.max_body_bytes
 
-    def data_received(self, chunk: bytes) -> None:
-        """Keep a part of the body; what is above the limit is dropped, and refused at the end."""
-        self._size += len(chunk)
-        if self._size <= self.context.max_body_bytes:
-            self._chunks.append(chunk)
-        else:
-            self._chunks.clear()
-
-    def _refuse_large(self) -> None:
-        limit = self.context.max_body_bytes
-        if self._size > limit:
-            self.set_header("Connection", "close")  # the rest of the body is not read
-            raise web.HTTPError(
-                413,
-                f"The request's body is above the limit of {limit} bytes. Send fewer rows at once, or raise "
-                "DWCP_MAX_BODY_BYTES.",
-            )
+    @property
+    def remedy(self) -> str:
+        """What to do about a body above it."""
+        return "Send fewer rows at once, or raise DWCP_MAX_BODY_BYTES."
 
     @web.authenticated
     @authorized(action="read")  # type: ignore[untyped-decorator]
@@ -125,7 +104,7 @@ class ForwardHandler(JsonHandler):
     @authorized(action="execute")  # type: ignore[untyped-decorator]
     async def post(self, **_path: str | None) -> None:
         """Forward a prediction."""
-        self._refuse_large()
+        self.refuse_large()
         await self._forward()
 
     def on_connection_close(self) -> None:
@@ -160,7 +139,7 @@ class ForwardHandler(JsonHandler):
             str(self.request.method),
             self._target(),
             headers=self._headers_to_send(),
-            body=b"".join(self._chunks),
+            body=self.body,
         )
 
     def _target(self) -> str:

@@ -20,7 +20,6 @@ from dwcp_jupyter._version import __version__
 from dwcp_jupyter.exceptions import EndpointNotFoundError, SupervisorError, did_you_mean
 from dwcp_jupyter.registry import Model, ModelRegistry, ModelVersion
 from dwcp_jupyter.server.questions import Question
-from dwcp_jupyter.server.statuses import RequestError
 from dwcp_jupyter.server.workspaces import WorkspaceEntry, Workspaces
 from dwcp_jupyter.serving.endpoints import EndpointDescription, ExecutionMode
 from dwcp_jupyter.serving.metrics import EndpointMetrics, Snapshot
@@ -34,8 +33,10 @@ __all__ = [
     "endpoints",
     "events",
     "model",
+    "model_json",
     "models",
     "status",
+    "version_json",
     "versions",
 ]
 
@@ -54,23 +55,24 @@ def status(question: Question) -> dict[str, Any]:
         "sequence": _sequence(entry.root),
         "state_sequence": read_state(entry.root / "run" / "state.json").sequence,
         "is_serving": supervisor.find(entry.root) is not None,
+        "actor": {"name": question.actor.name, "assurance": str(question.actor.assurance)},
     }
 
 
 def models(question: Question) -> dict[str, Any]:
     """Return all models by name."""
-    return {"models": [_model(item) for item in ModelRegistry(question.entry.stores).list_models()]}
+    return {"models": [model_json(item) for item in ModelRegistry(question.entry.stores).list_models()]}
 
 
 def model(question: Question) -> dict[str, Any]:
     """Return one model."""
-    return _model(_find_model(question))
+    return model_json(_find_model(question))
 
 
 def versions(question: Question) -> dict[str, Any]:
     """Return the versions of a model, the highest first."""
     found = ModelRegistry(question.entry.stores).list_versions(_find_model(question).name)
-    return {"versions": [_version(item) for item in found]}
+    return {"versions": [version_json(item) for item in found]}
 
 
 def endpoints(question: Question) -> dict[str, Any]:
@@ -99,8 +101,8 @@ def endpoint_metrics(question: Question) -> dict[str, Any]:
 
 def events(question: Question) -> dict[str, Any]:
     """Return the changes after the number given, in their order."""
-    after = _integer(question, "after", default=0, low=0)
-    limit = _integer(question, "limit", default=200, low=1, high=_MOST_EVENTS)
+    after = question.integer("after", default=0, low=0)
+    limit = question.integer("limit", default=200, low=1, high=_MOST_EVENTS)
     metadata = question.entry.stores.metadata
     found = metadata.events(after=after, limit=limit)
     return {
@@ -140,7 +142,8 @@ def _find_model(question: Question) -> Model:
     return ModelRegistry(question.entry.stores).describe_model(question.name)
 
 
-def _model(item: Model) -> dict[str, Any]:
+def model_json(item: Model) -> dict[str, Any]:
+    """Return a model as the document's ``Model``."""
     return {
         "id": item.id,
         "name": item.name,
@@ -157,7 +160,8 @@ def _model(item: Model) -> dict[str, Any]:
     }
 
 
-def _version(item: ModelVersion) -> dict[str, Any]:
+def version_json(item: ModelVersion) -> dict[str, Any]:
+    """Return a version as the document's ``Version``."""
     return {
         "id": item.id,
         "reference": item.reference,
@@ -269,19 +273,3 @@ _SHOWN = (
     *("requests", "errors", "error_rate", "rejected_requests", "rows"),
     *("avg_latency_ms", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", "throughput", "in_flight", "queued"),
 )
-
-
-def _integer(question: Question, name: str, *, default: int, low: int, high: int | None = None) -> int:
-    text = question.arguments.get(name)
-    if text is None:
-        return default
-    if (
-        text.isascii()
-        and text.isdigit()
-        and len(text) < 19
-        and low <= int(text)
-        and (high is None or int(text) <= high)
-    ):
-        return int(text)
-    limits = f"at least {low}" if high is None else f"{low} to {high}"
-    raise RequestError(f"{name}='{text}' is no usable number. It must be whole, {limits}.")

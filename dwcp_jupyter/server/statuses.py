@@ -28,7 +28,9 @@ class GatewayDownError(DwcpError, ConnectionError):
 
 STATUSES: dict[type[DwcpError], int] = {
     exceptions.AmbiguousModelError: 409,
+    exceptions.ApprovalConflictError: 409,
     exceptions.ApprovalError: 403,
+    exceptions.ApprovalNotFoundError: 404,
     exceptions.ArtifactNotFoundError: 404,
     exceptions.DataValidationError: 422,
     exceptions.DeploymentError: 502,
@@ -72,5 +74,6 @@ def problem_of(error: BaseException) -> dict[str, Any]:
     """Return the JSON that says what went wrong."""
     name = type(error).__name__
     if isinstance(error, DwcpError):
-        return {"error": name, "message": str(error)}
+        failures = list(getattr(error, "failures", ()))
+        return {"error": name, "message": str(error), **({"failures": failures} if failures else {})}
     return {"error": name, "message": f"The server failed with {name}. Jupyter's log has the details."}

@@ -1,5 +1,121 @@
 // Made from dwcp_jupyter/server/openapi.yaml by `python -m dwcp_jupyter.server.typescript`; not to be edited.
 
+/** Whoever is signed in, as the record will name them. */
+export interface Actor {
+  readonly name: string;
+  readonly assurance: Assurance;
+}
+
+/** What an alias is to mean. */
+export interface AliasRequest {
+  readonly version: string;
+}
+
+/** A request to move a version to a stage, with what was said of it and what to judge by. */
+export interface Approval {
+  readonly id: string;
+  /** `name@version`; the version's id if it was deleted. */
+  readonly model: string;
+  readonly version_id: string;
+  readonly stage: Stage;
+  readonly state: ApprovalState;
+  readonly requested_by: string;
+  readonly assurance: Assurance;
+  readonly justification: string;
+  readonly requested_at: string;
+  readonly expires_at: string;
+  /** What a pending request still lacks, in words. */
+  readonly missing: string | null;
+  /** Why whoever asks cannot approve it; null where they can. */
+  readonly obstacle: string | null;
+  readonly decisions: readonly Decision[];
+  /** Where the version stands now; null if it was deleted. */
+  readonly from_stage: Stage | null;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Each check of the stage's policy, on the evidence as it is now. */
+  readonly checks: readonly CheckResult[];
+}
+
+/** Requests for approval, the newest first. */
+export interface ApprovalList {
+  readonly approvals: readonly Approval[];
+  /** How many there are on all pages. */
+  readonly total: number;
+}
+
+/** Ask for a version to be approved for a stage. */
+export interface ApprovalRequest {
+  /** `name@version` */
+  readonly model: string;
+  readonly stage?: Stage;
+  readonly justification?: string;
+}
+
+/** Where a request stands. */
+export type ApprovalState = 'pending' | 'approved' | 'rejected' | 'expired' | 'stale';
+
+/** How sure it is who acts: said by a process, or proven to the Jupyter server. */
+export type Assurance = 'asserted' | 'authenticated';
+
+/** A change of a model's stages or aliases. */
+export interface Change {
+  readonly time: string;
+  readonly version: string;
+  /** In words, e.g. `staging → production`. */
+  readonly change: string;
+  readonly actor: string;
+}
+
+/** What became of one check of a policy. */
+export interface CheckResult {
+  /** As it was written, e.g. `metrics.test_accuracy >= 0.95`. */
+  readonly check: string;
+  readonly is_passed: boolean;
+  /** The recorded value, or that there is none. */
+  readonly found: string;
+}
+
+/** Two versions side by side. */
+export interface Comparison {
+  /** `name@version` */
+  readonly a: string;
+  /** `name@version` */
+  readonly b: string;
+  readonly metrics: readonly MetricDifference[];
+  /** The better one; null for a tie or where it cannot be told. */
+  readonly winner: string | null;
+  readonly reason: string;
+  readonly primary_metric: string | null;
+  readonly time: string | null;
+  readonly actor: string | null;
+}
+
+/** Comparisons that were made, the newest first. */
+export interface ComparisonList {
+  readonly comparisons: readonly Comparison[];
+  /** How many there are on all pages. */
+  readonly total: number;
+}
+
+/** Put two versions side by side. */
+export interface ComparisonRequest {
+  /** `name@version` */
+  readonly a: string;
+  /** `name@version` */
+  readonly b: string;
+  /** The metric that decides. */
+  readonly primary_metric?: string | null;
+}
+
+/** What one reviewer said. */
+export interface Decision {
+  readonly reviewer: string;
+  readonly assurance: Assurance;
+  readonly is_approved: boolean;
+  readonly comment: string;
+  readonly time: string;
+}
+
 /** An endpoint and how it does. */
 export interface Endpoint {
   readonly id: string;
@@ -56,7 +172,7 @@ export interface Event {
   readonly kind: string;
   readonly subject: string;
   readonly actor: string;
-  readonly assurance: 'asserted' | 'authenticated';
+  readonly assurance: Assurance;
   readonly payload: Readonly<Record<string, unknown>>;
 }
 
@@ -65,6 +181,54 @@ export interface EventList {
   readonly events: readonly Event[];
   /** Number of the newest change of all; greater than the last one here if `limit` cut the list. */
   readonly sequence: number;
+}
+
+/** Changes of a model's stages and aliases, the newest first. */
+export interface History {
+  readonly changes: readonly Change[];
+  /** How many there are on all pages. */
+  readonly total: number;
+}
+
+/** What a reviewer says. */
+export interface Judgement {
+  readonly comment?: string;
+}
+
+/** The graph around a version; without cycles. */
+export interface Lineage {
+  /** `name@version` */
+  readonly version: string;
+  readonly nodes: readonly LineageNode[];
+  readonly edges: readonly LineageEdge[];
+}
+
+/** From what was there before to what came of it. */
+export interface LineageEdge {
+  readonly source: string;
+  readonly target: string;
+  readonly role: string;
+}
+
+/** One thing that a version comes from, or that came of it. */
+export interface LineageNode {
+  readonly id: string;
+  readonly kind: 'data' | 'code' | 'run' | 'version' | 'endpoint';
+  readonly label: string;
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/** One metric of two versions. */
+export interface MetricDifference {
+  readonly name: string;
+  readonly a: number | null;
+  readonly b: number | null;
+  /** b - a */
+  readonly difference: number | null;
+  /** Null where nothing tells. */
+  readonly higher_is_better: boolean | null;
+  /** `a`, `b`, `tie`, or null where that cannot be said. */
+  readonly better: string | null;
 }
 
 /** A model; its figures are those of its highest version. */
@@ -96,12 +260,29 @@ export interface Problem {
   /** The kind of error, e.g. `ModelNotFoundError`. */
   readonly error: string;
   readonly message: string;
+  /** Each check that failed with the value found */
+  readonly failures?: readonly string[];
+}
+
+/** Move a version to a stage. */
+export interface PromotionRequest {
+  readonly stage: Stage;
+  /** Answer as if it had happened and change nothing. */
+  readonly dry_run?: boolean;
 }
 
 /** Processes that have the model loaded. */
 export interface Replicas {
   readonly ready: number;
   readonly wanted: number;
+}
+
+/** Put the former version back into production. */
+export interface RollbackRequest {
+  /** The version that should come back; another one is refused with 409. */
+  readonly expected?: string | null;
+  /** Answer as if it had happened and change nothing. */
+  readonly dry_run?: boolean;
 }
 
 /** Where a version stands. */
@@ -120,6 +301,7 @@ export interface Status {
   readonly state_sequence: number;
   /** Whether a supervisor runs for this workspace. */
   readonly is_serving: boolean;
+  readonly actor: Actor;
 }
 
 /** A version of a model. */

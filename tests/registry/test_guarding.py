@@ -117,13 +117,43 @@ class TestApprovals:
 
     def test_a_policy_may_ask_for_people_who_signed_in(self, guarded):
         guarded.set_policy("production", {"reviewers": 1, "assurance": "authenticated"})
-        request = guarded.request_approval("churn@1.0.0", "ana")
-        with pytest.raises(ApprovalError, match="authenticated people only"):
+        ana, bo = (
+            ModelRegistry(guarded._stores, actor=Actor(name=name, assurance=Assurance.AUTHENTICATED))
+            for name in ("ana", "bo")
+        )
+        with pytest.raises(ApprovalError, match="requests by authenticated people only"):
+            guarded.request_approval("churn@1.0.0", "ana")
+        request = ana.request_approval("churn@1.0.0")
+        with pytest.raises(ApprovalError, match="decisions by authenticated people only"):
             guarded.approve_model(request, "bo")
-        signed_in = ModelRegistry(guarded._stores, actor=Actor(name="bo", assurance=Assurance.AUTHENTICATED))
         with pytest.raises(ApprovalError, match="cannot act as 'cleo'"):
-            signed_in.approve_model(request, "cleo")
-        assert signed_in.approve_model(request).state is ApprovalState.APPROVED
+            bo.approve_model(request, "cleo")
+        assert ana.find_obstacle(request).startswith("'ana' asked")
+        assert bo.find_obstacle(request) is None
+        assert bo.approve_model(request).state is ApprovalState.APPROVED
+        assert guarded.promote_model("churn@1.0.0", "production").stage is Stage.PRODUCTION
+
+    def test_what_was_only_asserted_does_not_count_once_proof_is_demanded(self, guarded):
+        bo, cleo = (
+            ModelRegistry(guarded._stores, actor=Actor(name=name, assurance=Assurance.AUTHENTICATED))
+            for name in ("bo", "cleo")
+        )
+        guarded.set_policy("production", {"reviewers": 2})
+        asserted = guarded.request_approval("churn@1.0.0", "ana")
+        bo.approve_model(asserted)
+        proven = cleo.request_approval("churn@1.1.0")
+        guarded.approve_model(proven, "dora")
+        guarded.set_policy("production", {"reviewers": 1, "assurance": "authenticated"})
+        assert guarded.get_approval(asserted.id).missing == "a request by an authenticated person"
+        assert guarded.get_approval(proven.id).missing == "1 more approval"
+        for version in ("churn@1.0.0", "churn@1.1.0"):
+            with pytest.raises(ApprovalError, match="lacks"):
+                guarded.promote_model(version, "production")
+        with pytest.raises(ApprovalError, match="Reject it, and ask again"):
+            cleo.approve_model(asserted)
+        assert cleo.reject_model(asserted).state is ApprovalState.REJECTED
+        assert bo.approve_model(proven).state is ApprovalState.APPROVED
+        assert guarded.promote_model("churn@1.1.0", "production").stage is Stage.PRODUCTION
 
     @pytest.mark.parametrize("wrong", ["", "abc", "f" * 32, "zzzz", None])
     def test_a_request_that_is_not_there_is_named(self, guarded, wrong):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 from collections.abc import Awaitable, Callable
@@ -8,20 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from dwcp_jupyter import __version__, store
 from dwcp_jupyter.registry import ModelMetadata, ModelRegistry
+from dwcp_jupyter.server import bodies
 from dwcp_jupyter.server.openapi import load_document
-from dwcp_jupyter.server.routes import FORWARDED, READERS
+from dwcp_jupyter.server.routes import API, FORWARDED
 from dwcp_jupyter.server.workspaces import workspace_id
 from tests.server.conftest import Answered
 
 Ask = Callable[..., Awaitable[Answered]]
 
 DOCUMENT = load_document()
-EVERY_ROUTE = sorted({*READERS, *FORWARDED})
+EVERY_ROUTE = sorted({*API, *FORWARDED})
 
 
 @pytest.fixture
@@ -57,6 +60,21 @@ def check_problem(answer: Answered, status: int, error: str) -> str:
 
 def test_the_document_lists_the_routes_and_no_others() -> None:
     assert sorted(DOCUMENT["paths"]) == EVERY_ROUTE
+    for path, functions in API.items():
+        assert {method.upper() for method in DOCUMENT["paths"][path] if method != "parameters"} == set(functions), path
+
+
+def test_the_document_lists_the_fields_of_every_body_and_no_others() -> None:
+    bodies_ = {"ComparisonRequest": bodies.Comparing, "ApprovalRequest": bodies.Request, "Judgement": bodies.Judgement}
+    bodies_ |= {"PromotionRequest": bodies.Promotion, "RollbackRequest": bodies.Rollback, "AliasRequest": bodies.Alias}
+    used = re.findall(r"requestBody.*?schemas/(\w+)", json.dumps(DOCUMENT["paths"]))
+    assert set(used) == set(bodies_)
+    for name, kind in bodies_.items():
+        schema = DOCUMENT["components"]["schemas"][name]
+        fields = {field.name: field.required for field in msgspec.structs.fields(kind)}
+        assert set(schema["properties"]) == set(fields)
+        assert set(schema["required"]) == {field for field, is_required in fields.items() if is_required}
+        assert schema["additionalProperties"] is False
 
 
 def test_every_route_is_mounted_for_the_default_and_for_other_workspaces(jp_serverapp: Any) -> None:
@@ -106,7 +124,10 @@ async def test_an_authoriser_can_refuse_a_user(jp_serverapp: Any, ask: Ask, monk
     assert (await ask("dwcp/api/status")).status == 403
     assert (await ask("dwcp/metrics")).status == 403
     assert (await ask("dwcp/v2/models/x/infer", method="POST", body=b"{}")).status == 403
-    assert asked == [("read", "dwcp"), ("read", "dwcp"), ("execute", "dwcp")]
+    assert (await ask("dwcp/api/approvals/1234/approve", method="POST", body=b"{}")).status == 403
+    assert (await ask("dwcp/api/models/x/aliases/a", method="DELETE")).status == 403
+    reads, writes = [("read", "dwcp")] * 2, [("write", "dwcp")] * 2
+    assert asked == [*reads, ("execute", "dwcp"), *writes]
 
 
 async def test_a_root_without_a_workspace_answers_with_nothing_and_creates_nothing(ask: Ask, jp_root_dir: Path) -> None:
@@ -120,6 +141,8 @@ async def test_a_root_without_a_workspace_answers_with_nothing_and_creates_nothi
         "is_default": True,
     }
     assert (status["sequence"], status["state_sequence"], status["is_serving"]) == (0, 0, False)
+    assert check(await ask("dwcp/api/approvals"), "ApprovalList") == {"approvals": [], "total": 0}
+    assert check(await ask("dwcp/api/comparisons"), "ComparisonList") == {"comparisons": [], "total": 0}
     assert check(await ask("dwcp/api/models"), "ModelList") == {"models": []}
     assert check(await ask("dwcp/api/endpoints"), "EndpointList") == {"endpoints": []}
     assert check(await ask("dwcp/api/events"), "EventList") == {"events": [], "sequence": 0}
@@ -190,7 +213,18 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("route", ["models/{}", "models/{}/versions", "endpoints/{}", "endpoints/{}/metrics"])
+@pytest.mark.parametrize(
+    "route",
+    [
+        "models/{}",
+        "models/{}/versions",
+        "models/{}/history",
+        "models/iris/versions/{}/lineage",
+        "approvals/{}",
+        "endpoints/{}",
+        "endpoints/{}/metrics",
+    ],
+)
 async def test_hostile_names_are_not_found_or_not_names(
     http_server_client: Any, jp_auth_header: Any, jp_base_url: str, registered: store.Stores, route: str
 ) -> None:
