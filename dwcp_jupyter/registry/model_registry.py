@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from dwcp_jupyter import clock, flavors, store
 from dwcp_jupyter.events import Actor, ChainBreak
@@ -26,7 +26,7 @@ from dwcp_jupyter.exceptions import (
     ModelNotFoundError,
     did_you_mean,
 )
-from dwcp_jupyter.registry import proof, recording, registration, resolution, rows, trash, trusting
+from dwcp_jupyter.registry import listing, proof, recording, registration, resolution, rows, trash, trusting
 from dwcp_jupyter.registry.checking import check_mapping, check_tags, check_text
 from dwcp_jupyter.registry.comparison import Comparison, ComparisonList, compare_metrics
 from dwcp_jupyter.registry.guarding import GuardedStages
@@ -44,7 +44,6 @@ _UPDATABLE: dict[str, Callable[[Any], str]] = {
     "tags": lambda value: schema.dump(check_tags(value)),
     "custom_metadata": lambda value: schema.dump(check_mapping(value, field="custom_metadata")),
 }
-_FILTERS = ("name", "stage", "tag", "framework")
 
 
 class ModelRegistry(GuardedStages):
@@ -181,7 +180,13 @@ class ModelRegistry(GuardedStages):
         with self._stores.metadata.read() as connection:
             return resolution.resolve(connection, reference, must_be_certain=True)
 
-    def list_models(self, filter: Mapping[str, str] | None = None) -> ModelList:  # noqa: A002 - the guide's name
+    def list_models(
+        self,
+        filter: Mapping[str, str] | None = None,  # noqa: A002 - the guide's name
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> ModelList:
         """Return the models in order of their names.
 
         Parameters
@@ -189,43 +194,35 @@ class ModelRegistry(GuardedStages):
         filter : mapping, optional
             ``name`` (part of it, any case), ``stage`` and ``framework`` (of any version), ``tag`` (of the model or
             any version).
+        limit : int, optional
+            The size of a page; all without it.
+        after : str, optional
+            The last name of the page before.
         """
-        wanted = dict(filter or {})
-        for key in wanted:
-            if key not in _FILTERS:
-                raise ValueError(f"No filter '{key}'.{did_you_mean(key, _FILTERS)} Filters: {', '.join(_FILTERS)}.")
         with self._stores.metadata.read() as connection:
-            query = select(schema.models).order_by(schema.models.c.name)
-            for column in ("stage", "framework"):
-                if column in wanted:
-                    condition = schema.versions.c[column] == str(wanted[column]).lower()
-                    query = query.where(schema.models.c.id.in_(select(schema.versions.c.model_id).where(condition)))
-            if "tag" in wanted:
-                query = query.where(schema.models.c.id.in_(_tagged(connection, str(wanted["tag"]))))
-            found = [rows.to_model(connection, row) for row in connection.execute(query).all()]
-        part = wanted.get("name", "").casefold()
-        return ModelList(m for m in found if part in m.name.casefold())
+            return ModelList(
+                listing.find_models(connection, dict(filter or {}), limit=listing.check_limit(limit), after=after)
+            )
 
-    def list_versions(self, model_id: str) -> VersionList:
-        """Return a model's versions, the highest first."""
+    def list_versions(self, model_id: str, *, limit: int | None = None, after: str | None = None) -> VersionList:
+        """Return a model's versions, the highest first.
+
+        Parameters
+        ----------
+        limit : int, optional
+            The size of a page; all without it.
+        after : str, optional
+            The last version of the page before.
+        """
         with self._stores.metadata.read() as connection:
             model = resolution.model_row(connection, model_id.partition("@")[0])
-            query = rows.VERSIONS.where(schema.versions.c.model_id == model.id).order_by(
-                schema.versions.c.sort_key.desc()
-            )
-            found = connection.execute(query).all()
-            pointed: dict[str, list[str]] = {}
-            aliases = (
-                select(schema.aliases).where(schema.aliases.c.model_id == model.id).order_by(schema.aliases.c.alias)
-            )
-            for row in connection.execute(aliases):
-                pointed.setdefault(row.version_id, []).append(row.alias)
-        return VersionList(rows.to_version(row, tuple(pointed.get(row.id, ()))) for row in found)
+            return VersionList(listing.find_versions(connection, model, limit=listing.check_limit(limit), after=after))
 
     def describe_model(self, model_id: str) -> Model:
         """Return a model as a whole: its description, tags, stages and aliases."""
         with self._stores.metadata.read() as connection:
-            return rows.to_model(connection, resolution.model_row(connection, model_id))
+            (model,) = listing.describe(connection, [resolution.model_row(connection, model_id)])
+        return model
 
     def update_model(self, model_id: str, updates: Mapping[str, Any]) -> None:
         """Change description, tags or custom metadata: of a model by its name, of a version by its reference.
@@ -273,7 +270,7 @@ class ModelRegistry(GuardedStages):
             else:
                 tx.execute(update(table).where(key).values(**values))
             tx.record("alias.set", f"model:{version.reference}", alias=alias, version_id=version.id, before=before)
-            return resolution.resolve(tx.connection, version.id)
+            return replace(version, aliases=tuple(sorted({*version.aliases, alias})))
 
     def remove_alias(self, model_id: str, alias: str) -> None:
         """Remove an alias of a model.
@@ -572,15 +569,3 @@ class ModelRegistry(GuardedStages):
         with self._stores.metadata.read() as connection:
             version = resolution.resolve(connection, model_id)
             return registration.find_reference_data(connection, version.id)
-
-
-def _tagged(connection: Connection, tag: str) -> list[str]:
-    """Return the ids of the models that have a tag, or a version with it."""
-    models = select(schema.models.c.id, schema.models.c.tags)
-    versions = select(schema.versions.c.model_id, schema.versions.c.tags)
-    part = schema.dump(tag)  # as it stands in the list
-    narrowed = (
-        models.where(schema.models.c.tags.contains(part, autoescape=True)),
-        versions.where(schema.versions.c.tags.contains(part, autoescape=True)),
-    )
-    return [model_id for query in narrowed for model_id, tags in connection.execute(query) if tag in schema.load(tags)]

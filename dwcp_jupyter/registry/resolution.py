@@ -7,10 +7,9 @@ versions are several is refused with their references. Not found says what was m
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from dwcp_jupyter.exceptions import AmbiguousModelError, ModelNotFoundError, did_you_mean
 from dwcp_jupyter.registry import rows
@@ -22,6 +21,17 @@ __all__ = ["aliases_of", "find_model", "model_row", "resolve"]
 
 _ID_LENGTH = 32
 
+_MODEL_BY_NAME = select(schema.models).where(schema.models.c.name == bindparam("wanted"))
+_MODEL_BY_NAME_OR_ID = select(schema.models).where(
+    (schema.models.c.name == bindparam("wanted")) | (schema.models.c.id == bindparam("wanted"))
+)
+_VERSION = select(schema.versions).where(schema.versions.c.id == bindparam("wanted"))
+_ALIASES = (
+    select(schema.aliases.c.alias)
+    .where(schema.aliases.c.version_id == bindparam("wanted"))
+    .order_by(schema.aliases.c.alias)
+)
+
 
 def resolve(connection: Connection, reference: str, *, must_be_certain: bool = False) -> ModelVersion:
     """Return the version that `reference` means.
@@ -31,21 +41,18 @@ def resolve(connection: Connection, reference: str, *, must_be_certain: bool = F
     ModelNotFoundError, AmbiguousModelError
     """
     found = _by_id(connection, reference)
-    if not found:
-        parsed = parse_reference(reference)
-        model = model_row(connection, parsed.name)
-        found = connection.execute(
-            rows.VERSIONS.where(schema.versions.c.model_id == model.id, _condition(parsed, model.id)).order_by(
-                schema.versions.c.sort_key.desc()
-            )
-        ).all()
-        if not found:
-            raise ModelNotFoundError(_explain_missing(connection, parsed, model.id))
-    if must_be_certain and len(found) > 1:
-        candidates = [f"{row.model_name}@{row.version}" for row in found]
+    if found is not None:
+        return found
+    parsed = parse_reference(reference)
+    model = model_row(connection, parsed.name)
+    meant = _meant(connection, parsed, model.id, limit=None if must_be_certain else 1)
+    if not meant:
+        raise ModelNotFoundError(_explain_missing(connection, parsed, model.id))
+    if must_be_certain and len(meant) > 1:
+        candidates = [f"{model.name}@{version}" for _, version in meant]
         shown = ", ".join(candidates[:8]) + (" …" if len(candidates) > 8 else "")
         raise AmbiguousModelError(f"'{reference}' could be several versions: {shown}. Name one.", candidates=candidates)
-    return _value(connection, found[0])
+    return _value(connection, meant[0][0], model)
 
 
 def model_row(connection: Connection, name_or_id: str) -> Row[Any]:
@@ -67,45 +74,44 @@ def model_row(connection: Connection, name_or_id: str) -> Row[Any]:
 
 def find_model(connection: Connection, name_or_id: str) -> Row[Any] | None:
     """Return the row of a model by name or id, or None."""
-    table = schema.models
-    condition = table.c.name == unicodedata.normalize("NFC", name_or_id)
-    if len(name_or_id) == _ID_LENGTH:
-        condition = condition | (table.c.id == name_or_id)
-    return connection.execute(select(table).where(condition)).first()
+    query = _MODEL_BY_NAME_OR_ID if len(name_or_id) == _ID_LENGTH else _MODEL_BY_NAME
+    return connection.execute(query, {"wanted": unicodedata.normalize("NFC", name_or_id)}).first()
 
 
 def aliases_of(connection: Connection, version_id: str) -> tuple[str, ...]:
     """Return the aliases that point to a version."""
-    query = (
-        select(schema.aliases.c.alias).where(schema.aliases.c.version_id == version_id).order_by(schema.aliases.c.alias)
-    )
-    return tuple(connection.execute(query).scalars())
+    return tuple(connection.execute(_ALIASES, {"wanted": version_id}).scalars())
 
 
-def _by_id(connection: Connection, reference: str) -> Sequence[Row[Any]]:
-    """Return the version with that id, or the versions of the model with that id, the highest first."""
+def _by_id(connection: Connection, reference: str) -> ModelVersion | None:
     if len(reference) != _ID_LENGTH or "@" in reference:
-        return ()
-    query = rows.VERSIONS.where((schema.versions.c.id == reference) | (schema.versions.c.model_id == reference))
-    return connection.execute(query.order_by(schema.versions.c.sort_key.desc())).all()
+        return None
+    table = schema.models
+    owner = select(schema.versions.c.model_id).where(schema.versions.c.id == reference).scalar_subquery()
+    model = connection.execute(select(table).where(table.c.id == owner)).first()
+    return None if model is None else _value(connection, reference, model)
 
 
-def _value(connection: Connection, row: Row[Any]) -> ModelVersion:
-    return rows.to_version(row, aliases_of(connection, row.id))
+def _value(connection: Connection, version_id: str, model: Row[Any]) -> ModelVersion:
+    """Return a version by its key: an index finds it, where any other condition costs a scan of all columns."""
+    row = connection.execute(_VERSION, {"wanted": version_id}).one()
+    return rows.to_version(row, aliases_of(connection, version_id), model=model)
 
 
-def _condition(parsed: Reference, model_id: str) -> ColumnElement[bool]:
-    table = schema.versions
+def _meant(connection: Connection, parsed: Reference, model_id: str, *, limit: int | None) -> list[tuple[str, str]]:
+    """Return id and text of the versions that a reference may mean, the highest first."""
+    table, aliases = schema.versions.c, schema.aliases.c
+    query = select(table.id, table.version)
     if parsed.version is not None:
-        return table.c.version == str(parsed.version)
-    if parsed.stage is not None:
-        return table.c.stage == str(parsed.stage)
-    if parsed.selector is not None:
-        target = select(schema.aliases.c.version_id).where(
-            schema.aliases.c.model_id == model_id, schema.aliases.c.alias == parsed.selector
-        )
-        return table.c.id.in_(target)
-    return table.c.model_id == model_id
+        query = query.where(table.model_id == model_id, table.version == str(parsed.version))
+    elif parsed.stage is not None:
+        query = query.where(table.model_id == model_id, table.stage == str(parsed.stage))
+    elif parsed.selector is not None:
+        is_pointing = (aliases.model_id == model_id) & (aliases.alias == parsed.selector)
+        query = query.join(schema.aliases, aliases.version_id == table.id).where(is_pointing)
+    else:
+        query = query.where(table.model_id == model_id)
+    return [(row.id, row.version) for row in connection.execute(query.order_by(table.sort_key.desc()).limit(limit))]
 
 
 def _explain_missing(connection: Connection, parsed: Reference, model_id: str) -> str:

@@ -7,20 +7,16 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Row, select
 
 from dwcp_jupyter import clock
 from dwcp_jupyter.flavors import Framework, Signature
 from dwcp_jupyter.registry.stages import Stage
-from dwcp_jupyter.registry.values import Model, ModelVersion
+from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.registry.versioning import SemanticVersion
 from dwcp_jupyter.store import schema
 
-__all__ = ["VERSIONS", "from_values", "new_model_values", "to_model", "to_version", "version_values"]
-
-_STAGE_ORDER = {
-    stage: rank for rank, stage in enumerate((Stage.PRODUCTION, Stage.STAGING, Stage.DEVELOPMENT, Stage.ARCHIVED))
-}
+__all__ = ["VERSIONS", "from_values", "new_model_values", "to_version", "version_values"]
 
 VERSIONS = select(
     schema.versions,
@@ -30,13 +26,13 @@ VERSIONS = select(
 """Versions with their model's name; add a condition and an order."""
 
 
-def to_version(row: Row[Any], aliases: tuple[str, ...] = ()) -> ModelVersion:
-    """Return the value of a row of `VERSIONS`."""
+def to_version(row: Row[Any], aliases: tuple[str, ...] = (), *, model: Row[Any] | None = None) -> ModelVersion:
+    """Return the value of a row of `VERSIONS`; or of `schema.versions`, with the row of its model."""
     signature = schema.load(row.signature)
     return ModelVersion(
         id=row.id,
         model_id=row.model_id,
-        name=row.model_name,
+        name=row.model_name if model is None else model.name,
         version=row.version,
         stage=Stage(row.stage),
         framework=Framework(row.framework) if row.framework else None,
@@ -51,7 +47,7 @@ def to_version(row: Row[Any], aliases: tuple[str, ...] = ()) -> ModelVersion:
         description=row.description,
         changelog=row.changelog,
         author=row.author,
-        task_type=row.task_type,
+        task_type=row.task_type if model is None else model.task_type,
         training_dataset=row.training_dataset,
         training_started_at=_moment(row.training_started_at),
         training_ended_at=_moment(row.training_ended_at),
@@ -72,40 +68,6 @@ def from_values(
 ) -> ModelVersion:
     """Return the value of a row of `schema.versions` as `version_values` makes it."""
     return to_version(cast("Row[Any]", SimpleNamespace(**values, model_name=name, task_type=task_type)), aliases)
-
-
-def to_model(connection: Connection, row: Row[Any]) -> Model:
-    """Return the value of a row of `schema.models`, with what its versions say."""
-    table = schema.versions
-    versions = connection.execute(
-        select(table.c.id, table.c.version, table.c.stage, table.c.metrics, table.c.created_at, table.c.sealed_at)
-        .where(table.c.model_id == row.id)
-        .order_by(table.c.sort_key.desc())
-    ).all()
-    stages: dict[str, str] = {}
-    for version in versions:
-        stages.setdefault(version.stage, version.version)
-    texts = {version.id: version.version for version in versions}
-    aliases = connection.execute(
-        select(schema.aliases.c.alias, schema.aliases.c.version_id)
-        .where(schema.aliases.c.model_id == row.id)
-        .order_by(schema.aliases.c.alias)
-    ).all()
-    return Model(
-        id=row.id,
-        name=row.name,
-        description=row.description,
-        task_type=row.task_type,
-        tags=tuple(schema.load(row.tags)),
-        custom_metadata=schema.load(row.custom_metadata),
-        created_at=clock.from_text(row.created_at),
-        updated_at=clock.from_text(max([row.updated_at, *(v.sealed_at or v.created_at for v in versions)])),
-        version_count=len(versions),
-        latest=versions[0].version if versions else None,
-        stages=dict(sorted(stages.items(), key=lambda item: _STAGE_ORDER[Stage(item[0])])),
-        aliases={alias: texts[version_id] for alias, version_id in aliases if version_id in texts},
-        metrics=schema.load(versions[0].metrics) if versions else {},
-    )
 
 
 def new_model_values(

@@ -34,6 +34,8 @@ from dwcp_jupyter.store.migrations import migrate
 __all__ = ["Metadata", "Transaction"]
 
 _CHECKED = "dwcp_schema"
+_PAGE_ROWS = 1_000
+"""Up to this size DuckDB finds the rows of a page before it reads their columns."""
 
 
 class Transaction:
@@ -449,7 +451,7 @@ def _duckdb(url: sa.URL, root: Path, timeout_s: float) -> Connections:
         lock_path=root / "metadata.lock",
         timeout_s=timeout_s,
         spool=Spool(root / "run" / "spool"),
-        connect_args={"config": {"threads": 1}},
+        connect_args={"config": {"threads": 1, "late_materialization_max_rows": _PAGE_ROWS}},
     )
 
 

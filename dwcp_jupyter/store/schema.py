@@ -7,9 +7,9 @@ cannot change a table that has them.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+import msgspec
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text, UniqueConstraint
 
 from dwcp_jupyter import hashing
@@ -221,7 +221,7 @@ def dump(value: Any) -> str:
 
 def load(text: str | None) -> Any:
     """Return what `dump` wrote; None for None."""
-    return None if text is None else json.loads(text)
+    return None if text is None else msgspec.json.decode(text)
 
 
 SCHEMA_VERSION = 2

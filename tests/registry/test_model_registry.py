@@ -267,6 +267,78 @@ class TestFinding:
             registry.list_models({"stag": "x"})
 
 
+class TestPages:
+    @pytest.fixture
+    def drafts(self, registry):
+        for name in ("ß", "a", "Zebra", "b", "ABBA"):
+            registry.register_model(ModelMetadata(name=name, version="1.0.0", tags=("x",) if name < "b" else ()))
+        for number in (10, 2, 1, 11):
+            registry.register_model(ModelMetadata(name="b", version=f"1.{number}.0", metrics={"accuracy": number / 20}))
+        return registry
+
+    def test_pages_put_together_are_the_whole_list(self, drafts):
+        whole = [model.name for model in drafts.list_models()]
+        assert whole == sorted(whole)
+        assert len(whole) == 5
+        found, page = [], drafts.list_models(limit=2)
+        while page:
+            found += [model.name for model in page]
+            page = drafts.list_models(limit=2, after=page[-1].name)
+        assert found == whole
+
+    def test_pages_of_what_is_filtered(self, drafts):
+        assert [m.name for m in drafts.list_models({"name": "B"}, limit=1)] == ["ABBA"]
+        assert [m.name for m in drafts.list_models({"name": "B"}, limit=9, after="ABBA")] == ["Zebra", "b"]
+        assert [m.name for m in drafts.list_models({"name": "SS"})] == ["ß"]
+        assert [m.name for m in drafts.list_models({"tag": "x"}, limit=2, after="ABBA")] == ["Zebra", "a"]
+
+    def test_versions_follow_each_other_over_pages_by_their_order_not_their_text(self, drafts):
+        page = drafts.list_versions("b", limit=2)
+        assert [v.version for v in page] == ["1.11.0", "1.10.0"]
+        drafts.register_model(ModelMetadata(name="b", version="2.0.0"))  # moves no page
+        rest = drafts.list_versions("b", limit=9, after=page[-1].reference)
+        assert [v.version for v in rest] == ["1.2.0", "1.1.0", "1.0.0"]
+        assert drafts.list_versions("b", after="1.0.0") == ()
+
+    def test_a_model_says_what_its_highest_version_and_stages_are(self, drafts, classifier, iris):
+        drafts.register_model(ModelMetadata(name="b", version="1.3.0"), classifier, input_example=iris[0].head(2))
+        drafts.promote_model("b@1.3.0", "staging")
+        drafts.set_alias("b@1.3.0", "best")
+        drafts.set_alias("b@1.1.0", "first")
+        model = drafts.describe_model("b")
+        assert (model.version_count, model.latest, model.metrics) == (6, "1.11.0", {"accuracy": 0.55})
+        assert model.stages == {"staging": "1.3.0", "development": "1.11.0"}
+        assert model.aliases == {"best": "1.3.0", "first": "1.1.0"}
+
+    @pytest.mark.parametrize("limit", [0, -1, True, 2.5, "3"])
+    def test_a_page_has_a_number_of_items(self, drafts, limit):
+        for ask in (drafts.list_models, lambda limit: drafts.list_versions("b", limit=limit)):
+            with pytest.raises(ValueError, match="Give 1 or more, or None"):
+                ask(limit=limit)
+
+    def test_a_page_after_what_is_no_version_is_refused(self, drafts):
+        with pytest.raises(InvalidVersionError):
+            drafts.list_versions("b", after="1.0")
+        with pytest.raises(InvalidMetadataError, match="no version of 'b'"):
+            drafts.list_versions("b", after="a@1.0.0")
+
+    def test_a_list_is_read_in_as_many_statements_however_many_models_there_are(self, drafts):
+        def statements():
+            seen = []
+            listener = lambda *given: seen.append(given[2])  # noqa: E731
+            sa.event.listen(sa.engine.Engine, "before_cursor_execute", listener)
+            try:
+                drafts.list_models()
+            finally:
+                sa.event.remove(sa.engine.Engine, "before_cursor_execute", listener)
+            return len(seen)
+
+        before = statements()
+        for number in range(9):
+            drafts.register_model(ModelMetadata(name=f"more-{number}", version="1.0.0"))
+        assert statements() == before
+
+
 class TestStages:
     def sealed(self, registry, classifier, iris):
         return registry.register_model(ModelMetadata(name="m"), classifier, input_example=iris[0].head(2))
