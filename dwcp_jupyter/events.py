@@ -31,17 +31,29 @@ Kind                                                     Subject                
 from __future__ import annotations
 
 import getpass
-import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from dwcp_jupyter import clock, hashing
 
-__all__ = ["GENESIS", "Actor", "Assurance", "ChainBreak", "Event", "find_break", "local_actor"]
+__all__ = [
+    "GENESIS",
+    "Actor",
+    "Assurance",
+    "ChainBreak",
+    "Event",
+    "Record",
+    "Row",
+    "find_break",
+    "local_actor",
+    "read_record",
+]
 
 GENESIS = "0" * 64
 """The `previous` of the first event."""
@@ -117,16 +129,45 @@ class Event:
     @classmethod
     def from_body(cls, body: bytes | str) -> Event:
         """Return the event whose `body` this is."""
-        record = json.loads(body)
+        return cls.from_record(read_record(body))
+
+    @classmethod
+    def from_record(cls, record: Record) -> Event:
+        """Return the event of a record."""
         return cls(
-            seq=record["seq"],
-            time=clock.from_text(record["time"]),
-            kind=record["kind"],
-            subject=record["subject"],
-            actor=Actor(name=record["actor"], assurance=Assurance(record["assurance"])),
-            payload=record["payload"],
-            previous=record["previous"],
+            seq=record.seq,
+            time=clock.from_text(record.time),
+            kind=record.kind,
+            subject=record.subject,
+            actor=Actor(name=record.actor, assurance=Assurance(record.assurance)),
+            payload=record.payload,
+            previous=record.previous,
         )
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """The body of an event as it is kept: what a check of a hundred thousand can afford to read."""
+
+    seq: int
+    time: str
+    kind: str
+    subject: str
+    actor: str
+    assurance: str
+    payload: dict[str, Any]
+    previous: str
+
+
+_decode = msgspec.json.Decoder(Record).decode
+
+
+def read_record(body: bytes | str) -> Record:
+    """Return the record whose canonical JSON `body` is."""
+    return _decode(body)
+
+
+Row = tuple[int, str, str, str, str, str]
+"""An event in its table: number, kind, subject, time, body and hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,20 +181,32 @@ class ChainBreak:
         return False
 
 
-def find_break(rows: Iterable[tuple[int, bytes, str]]) -> ChainBreak | None:
-    """Return the first break in ``(seq, body, hash)`` rows ordered by `seq`, or None.
+def find_break(rows: Iterable[Row], *, visit: Callable[[Record], None] | None = None) -> ChainBreak | None:
+    """Return the first break in rows ordered by their numbers, or None.
 
     A chain that was cut at its end, or rewritten as a whole, cannot be told from a sound one by its links
     alone; that takes a head kept elsewhere.
+
+    Parameters
+    ----------
+    visit : callable, optional
+        Gets each sound event in its turn.
     """
     previous, expected_seq = GENESIS, 1
-    for seq, body, recorded in rows:
+    for seq, kind, subject, time, body, recorded in rows:
         if seq != expected_seq:
             return ChainBreak(seq=expected_seq, reason=f"event {expected_seq} is missing; the next one is {seq}")
-        if hashing.sha256_bytes(body) != recorded:
+        if hashing.sha256_bytes(body.encode()) != recorded:
             return ChainBreak(seq=seq, reason=f"event {seq} was changed: its bytes do not match its hash")
-        link = json.loads(body)
-        if link["previous"] != previous or link["seq"] != seq:
+        try:
+            record = _decode(body)
+        except msgspec.DecodeError:
+            return ChainBreak(seq=seq, reason=f"event {seq} was changed: its body is none of an event")
+        if record.previous != previous or record.seq != seq:
             return ChainBreak(seq=seq, reason=f"event {seq} does not continue event {seq - 1}")
+        if record.kind != kind or record.subject != subject or record.time != time:
+            return ChainBreak(seq=seq, reason=f"the columns of event {seq} do not match its body")
+        if visit is not None:
+            visit(record)
         previous, expected_seq = recorded, seq + 1
     return None

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from dwcp_jupyter import store
-from dwcp_jupyter.events import Actor, Assurance, Event, local_actor
+from dwcp_jupyter.events import Actor, Assurance, Record, local_actor
 from dwcp_jupyter.exceptions import ApprovalError, ApprovalNotFoundError, ModelNotFoundError, TransitionError
 from dwcp_jupyter.registry import approvals, gates, history, resolution
 from dwcp_jupyter.registry.approvals import Approval, ApprovalList, ApprovalState
@@ -256,7 +256,7 @@ class GuardedStages:
         ``registry.as_of("churn@production", datetime(2026, 3, 1))``: what was in production on that day.
         """
         moment = when.replace(tzinfo=UTC) if when.tzinfo is None else when
-        return history.as_of(self._past_events(parse_reference(model_id).name), model_id, moment)
+        return history.as_of(self._past_events(parse_reference(model_id).name, until=moment), model_id, moment)
 
     def history(self, model_id: str) -> StageHistory:
         """Return every change of a model's stages and aliases, the oldest first."""
@@ -266,8 +266,9 @@ class GuardedStages:
             raise ModelNotFoundError(f"No model '{name}' was ever in this workspace. List models with %models.")
         return history.changes(found)
 
-    def _past_events(self, name: str) -> list[Event]:
-        return self._stores.metadata.events(kinds=history.KINDS, below=f"model:{name}")
+    def _past_events(self, name: str, *, until: datetime | None = None) -> list[Record]:
+        with self._stores.metadata.read() as connection:
+            return event_log.read(connection, kinds=history.KINDS, below=f"model:{name}", until=until)
 
     def _decide(
         self, approval_id: str | Approval, approver: str | None, comment: str, *, is_approved: bool

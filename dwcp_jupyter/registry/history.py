@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from dwcp_jupyter import clock
-from dwcp_jupyter.events import Event
+from dwcp_jupyter.events import Record
 from dwcp_jupyter.exceptions import ModelNotFoundError
 from dwcp_jupyter.registry import rows
 from dwcp_jupyter.registry.names import Reference, parse_reference
@@ -69,12 +69,12 @@ class Past:
     incumbents: list[str] = field(default_factory=list)
     """Ids of the versions that entered production, in order."""
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Record) -> None:
         """Let an event have happened."""
         thing = event.kind.partition(".")[0]
         {"model": self._apply_model, "version": self._apply_version, "alias": self._apply_alias}[thing](event)
 
-    def _apply_model(self, event: Event) -> None:
+    def _apply_model(self, event: Record) -> None:
         if event.kind == "model.created":
             self.task_type = event.payload["task_type"]
         elif event.kind == "model.updated":
@@ -82,7 +82,7 @@ class Past:
         else:
             self.versions, self.aliases, self.incumbents = {}, {}, []
 
-    def _apply_version(self, event: Event) -> None:
+    def _apply_version(self, event: Record) -> None:
         said = event.payload
         if event.kind in ("version.registered", "version.sealed", "version.restored"):
             self.versions[said["id"]] = {key: value for key, value in said.items() if key != "name"}
@@ -94,13 +94,13 @@ class Past:
             if said["target"] == Stage.PRODUCTION:
                 self.incumbents.append(said["version_id"])
 
-    def _apply_alias(self, event: Event) -> None:
+    def _apply_alias(self, event: Record) -> None:
         if event.kind == "alias.set":
             self.aliases[event.payload["alias"]] = event.payload["version_id"]
         else:
             self.aliases.pop(event.payload["alias"], None)
 
-    def _update(self, event: Event) -> None:
+    def _update(self, event: Record) -> None:
         subject = event.subject.partition(":")[2]
         if "@" not in subject:
             self.task_type = event.payload.get("task_type", self.task_type)
@@ -135,16 +135,15 @@ class Past:
         return list(self.versions.values())
 
 
-def past(events: Iterable[Event], name: str, *, until: datetime | None = None) -> Past:
-    """Return a model as it was at `until`, after the events of that moment."""
+def past(events: Iterable[Record], name: str) -> Past:
+    """Return a model as it was after `events`."""
     model = Past(name=name)
     for event in events:
-        if until is None or event.time <= until:
-            model.apply(event)
+        model.apply(event)
     return model
 
 
-def changes(events: Iterable[Event]) -> StageHistory:
+def changes(events: Iterable[Record]) -> StageHistory:
     """Return the changes of stages and aliases among the events of one model."""
     found = []
     for event in events:
@@ -158,14 +157,15 @@ def changes(events: Iterable[Event]) -> StageHistory:
             change = f"alias {said['alias']} {event.kind.partition('.')[2]}"
         if change is not None:
             version = event.subject.partition("@")[2]
-            found.append(StageChange(time=event.time, version=version, change=change, actor=event.actor.name))
+            moment = clock.from_text(event.time)
+            found.append(StageChange(time=moment, version=version, change=change, actor=event.actor))
     return StageHistory(found)
 
 
-def as_of(events: Iterable[Event], reference: str, when: datetime) -> ModelVersion:
-    """Return the version that a reference meant at a moment."""
+def as_of(events: Iterable[Record], reference: str, when: datetime) -> ModelVersion:
+    """Return the version that a reference meant at the moment `when`, up to which `events` go."""
     parsed = parse_reference(reference)
-    found = past(events, parsed.name, until=when)
+    found = past(events, parsed.name)
     try:
         return found.find(parsed)
     except ModelNotFoundError as exc:

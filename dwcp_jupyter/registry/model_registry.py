@@ -437,12 +437,12 @@ class ModelRegistry(GuardedStages):
         """
         if not self._stores.metadata.exists:
             return True
-        with self._stores.metadata.read():
-            held = self._stores.metadata.verify(checkpoint=checkpoint)
+        folded = proof.Fold()
+        with self._stores.metadata.read() as connection:
+            held = self._stores.metadata.verify(checkpoint=checkpoint, visit=folded.apply)
             if not held:
                 return held
-            with self._stores.metadata.read() as connection:
-                altered = proof.find_altered_row(connection)
+            altered = proof.find_altered_row(connection, folded)
         return True if altered is None else altered
 
     def load_model(self, model_id: str, trust: flavors.Trust | str | None = None) -> flavors.LoadedModel:

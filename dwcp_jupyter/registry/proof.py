@@ -7,15 +7,15 @@ chain's own check says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from dwcp_jupyter.events import ChainBreak, Event
+from dwcp_jupyter.events import ChainBreak, Record
 from dwcp_jupyter.store import event_log, schema
 
-__all__ = ["find_altered_row", "fold"]
+__all__ = ["Fold", "find_altered_row"]
 
 _TABLES = {
     "models": (schema.models, ("id",)),
@@ -26,105 +26,109 @@ _TABLES = {
     "approvals": (schema.approvals, ("id",)),
     "decisions": (schema.decisions, ("approval_id", "reviewer")),
 }
-_KINDS = ("model.%", "version.%", "alias.%", "policy.%", "evidence.%", "approval.%")
+_KINDS = (
+    *("model.created", "model.updated", "model.deleted"),
+    *("version.registered", "version.sealed", "version.promoted", "version.deleted", "version.restored"),
+    *("alias.set", "alias.removed", "policy.set", "policy.removed"),
+    *("evidence.recorded", "approval.requested", "approval.decided"),
+)
 _UNTOLD = {"models": {"updated_at"}, "aliases": {"updated_at"}}
 """Columns that repeat an event's time and decide nothing."""
 
 Rows = dict[tuple[str, ...], dict[str, Any]]
 
 
-def find_altered_row(connection: Connection) -> ChainBreak | None:
+def find_altered_row(connection: Connection, folded: Fold) -> ChainBreak | None:
     """Return the first row that the events do not explain, as a break after the newest event; or None."""
-    expected = fold(event_log.read(connection, kinds_like=_KINDS))
     seq = event_log.read_head(connection)[0] + 1
     for name, (table, keys) in _TABLES.items():
-        found: Rows = {}
-        for row in connection.execute(select(table)):
-            values = dict(row._mapping)
-            found[tuple(str(values[key]) for key in keys)] = values
-        fault = _difference(name, expected[name], found)
+        columns = table.columns.keys()
+        places = [columns.index(key) for key in keys]
+        rows = connection.execute(select(table)).all()
+        found = {tuple(str(row[i]) for i in places): dict(zip(columns, row, strict=True)) for row in rows}
+        fault = _difference(name, folded.tables[name], found)
         if fault is not None:
             return ChainBreak(seq=seq, reason=fault)
     return None
 
 
-def fold(events: Iterable[Event]) -> dict[str, Rows]:
-    """Return the rows that events make, by table and key."""
-    folded = _Folded()
-    for event in events:
-        folded.apply(event)
-    return folded.tables
+class Fold:
+    """The rows that events make, by table and key."""
 
-
-class _Folded:
     def __init__(self) -> None:
         self.tables: dict[str, Rows] = {name: {} for name in _TABLES}
         self._set_aside: dict[str, Rows] = {}
         """Evidence of deleted versions, which comes back with them."""
+        self._models: dict[str, str] = {}
+        self._versions: dict[tuple[str, str], str] = {}
+        """Ids by model and version, as the events name them."""
+        self._steps: dict[str, Callable[[Mapping[str, Any], Record], None]] = {
+            kind: getattr(self, f"_{kind.replace('.', '_')}") for kind in _KINDS
+        }
 
-    def apply(self, event: Event) -> None:
-        kind = event.kind.replace(".", "_")
-        step = getattr(self, f"_{kind}", None)
+    def apply(self, event: Record) -> None:
+        """Let an event have happened."""
+        step = self._steps.get(event.kind)
         if step is not None:
             step(event.payload, event)
 
-    def _model_created(self, said: Mapping[str, Any], _: Event) -> None:
+    def _model_created(self, said: Mapping[str, Any], _: Record) -> None:
         self.tables["models"][(said["id"],)] = dict(said)
+        self._models[said["name"]] = said["id"]
 
-    def _model_updated(self, said: Mapping[str, Any], event: Event) -> None:
+    def _model_updated(self, said: Mapping[str, Any], event: Record) -> None:
         name, at, version = event.subject.partition(":")[2].partition("@")
-        model_id = next(row["id"] for row in self.tables["models"].values() if row["name"] == name)
-        if not at:
+        model_id = self._models[name]
+        if at:
+            self.tables["versions"][(self._versions[model_id, version],)].update(said)
+        else:
             self.tables["models"][(model_id,)].update(said)
-            return
-        for row in self.tables["versions"].values():
-            if row["model_id"] == model_id and row["version"] == version:
-                row.update(said)
 
-    def _model_deleted(self, said: Mapping[str, Any], _: Event) -> None:
+    def _model_deleted(self, said: Mapping[str, Any], _: Record) -> None:
         self.tables["models"].pop((said["model_id"],), None)
 
-    def _version_registered(self, said: Mapping[str, Any], _: Event) -> None:
+    def _version_registered(self, said: Mapping[str, Any], _: Record) -> None:
         self.tables["versions"][(said["id"],)] = {key: value for key, value in said.items() if key != "name"}
+        self._versions[said["model_id"], said["version"]] = said["id"]
 
     _version_sealed = _version_registered
 
-    def _version_restored(self, said: Mapping[str, Any], event: Event) -> None:
+    def _version_restored(self, said: Mapping[str, Any], event: Record) -> None:
         self._version_registered(said, event)
         self.tables["evidence"].update(self._set_aside.pop(said["id"], {}))
 
-    def _version_promoted(self, said: Mapping[str, Any], _: Event) -> None:
+    def _version_promoted(self, said: Mapping[str, Any], _: Record) -> None:
         self.tables["versions"][(said["version_id"],)]["stage"] = said["target"]
 
-    def _version_deleted(self, said: Mapping[str, Any], _: Event) -> None:
+    def _version_deleted(self, said: Mapping[str, Any], _: Record) -> None:
         self.tables["versions"].pop((said["id"],), None)
         aliases, evidence = self.tables["aliases"], self.tables["evidence"]
         self.tables["aliases"] = {key: row for key, row in aliases.items() if row["version_id"] != said["id"]}
         self._set_aside[said["id"]] = {key: row for key, row in evidence.items() if key[0] == said["id"]}
         self.tables["evidence"] = {key: row for key, row in evidence.items() if key[0] != said["id"]}
 
-    def _alias_set(self, said: Mapping[str, Any], _: Event) -> None:
+    def _alias_set(self, said: Mapping[str, Any], _: Record) -> None:
         model_id = self.tables["versions"][(said["version_id"],)]["model_id"]
         row = {"model_id": model_id, "alias": said["alias"], "version_id": said["version_id"]}
         self.tables["aliases"][(model_id, said["alias"])] = row
 
-    def _alias_removed(self, said: Mapping[str, Any], _: Event) -> None:
+    def _alias_removed(self, said: Mapping[str, Any], _: Record) -> None:
         model_id = self.tables["versions"][(said["version_id"],)]["model_id"]
         self.tables["aliases"].pop((model_id, said["alias"]), None)
 
-    def _policy_set(self, said: Mapping[str, Any], _: Event) -> None:
+    def _policy_set(self, said: Mapping[str, Any], _: Record) -> None:
         self.tables["policies"][(said["model"], said["stage"])] = dict(said)
 
-    def _policy_removed(self, said: Mapping[str, Any], _: Event) -> None:
+    def _policy_removed(self, said: Mapping[str, Any], _: Record) -> None:
         self.tables["policies"].pop((said["model"], said["stage"]), None)
 
-    def _evidence_recorded(self, said: Mapping[str, Any], _: Event) -> None:
+    def _evidence_recorded(self, said: Mapping[str, Any], _: Record) -> None:
         self.tables["evidence"][(said["version_id"], said["kind"])] = dict(said)
 
-    def _approval_requested(self, said: Mapping[str, Any], _: Event) -> None:
+    def _approval_requested(self, said: Mapping[str, Any], _: Record) -> None:
         self.tables["approvals"][(said["id"],)] = dict(said)
 
-    def _approval_decided(self, said: Mapping[str, Any], _: Event) -> None:
+    def _approval_decided(self, said: Mapping[str, Any], _: Record) -> None:
         self.tables["approvals"][(said["approval_id"],)]["state"] = said["state"]
         row = {key: value for key, value in said.items() if key not in ("state", "stage")}
         self.tables["decisions"][(said["approval_id"], said["reviewer"])] = row
@@ -138,6 +142,8 @@ def _difference(name: str, expected: Rows, found: Rows) -> str | None:
             return f"{called} is gone from the table {name} without an event"
         if key not in expected:
             return f"{called} stands in the table {name} without an event"
+        if expected[key] == found[key]:
+            continue
         for column, value in found[key].items():
             if column not in _UNTOLD.get(name, ()) and expected[key].get(column) != value:
                 return (

@@ -6,12 +6,12 @@ appends locks that row first, which is what keeps the chain from forking.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from dwcp_jupyter import clock, events, hashing
 from dwcp_jupyter.store import schema
@@ -79,33 +79,31 @@ def read(
     *,
     after: int = 0,
     before: int | None = None,
+    until: datetime | None = None,
     kinds: Sequence[str] | None = None,
     subject: str | None = None,
     below: str | None = None,
     limit: int | None = None,
-    kinds_like: Sequence[str] | None = None,
-) -> list[events.Event]:
+) -> list[events.Record]:
     """Return events in order, the first `limit` of them if that is given.
 
-    `below` names a subject whose events are wanted with those of its parts: of ``model:churn`` also
-    ``model:churn@1.0.0``. `kinds_like` are patterns such as ``version.%``.
+    `until` is a moment, with what happened in it. `below` names a subject whose events are wanted with those of its
+    parts: of ``model:churn`` also ``model:churn@1.0.0``.
     """
     query = select(schema.events.c.body).where(schema.events.c.seq > after).order_by(schema.events.c.seq)
     if before is not None:
         query = query.where(schema.events.c.seq < before)
+    if until is not None:
+        query = query.where(schema.events.c.time <= clock.to_text(until))
     if kinds is not None:
         query = query.where(schema.events.c.kind.in_(list(kinds)))
-    if kinds_like is not None:
-        query = query.where(or_(*(schema.events.c.kind.like(pattern) for pattern in kinds_like)))
     if subject is not None:
         query = query.where(schema.events.c.subject == subject)
     if below is not None:
         start = f"{below}@"
         is_part = func.substr(schema.events.c.subject, 1, len(start)) == start
         query = query.where((schema.events.c.subject == below) | is_part)
-    if limit is not None:
-        query = query.limit(limit)
-    return [events.Event.from_body(body) for body in connection.execute(query).scalars()]
+    return [events.read_record(body) for body in connection.execute(query.limit(limit)).scalars().all()]
 
 
 def read_head(connection: Connection) -> tuple[int, str]:
@@ -114,17 +112,22 @@ def read_head(connection: Connection) -> tuple[int, str]:
     return int(row.seq), str(row.hash)
 
 
-def find_break(connection: Connection, *, checkpoint: tuple[int, str] | None = None) -> events.ChainBreak | None:
-    """Return the first break of the chain, of its columns against their bodies, its head or `checkpoint`; or None."""
-    table = schema.events
-    rows = connection.execute(select(table).order_by(table.c.seq)).all()
-    found = events.find_break((int(row.seq), row.body.encode(), row.hash) for row in rows)
+def find_break(
+    connection: Connection,
+    *,
+    checkpoint: tuple[int, str] | None = None,
+    visit: Callable[[events.Record], None] | None = None,
+) -> events.ChainBreak | None:
+    """Return the first break of the chain, of its columns against their bodies, its head or `checkpoint`; or None.
+
+    `visit` gets each sound event in its turn.
+    """
+    table = schema.events.c
+    columns = (table.seq, table.kind, table.subject, table.time, table.body, table.hash)
+    rows = connection.execute(select(*columns).order_by(table.seq)).all()
+    found = events.find_break(rows, visit=visit)
     if found is not None:
         return found
-    for row in rows:
-        event = events.Event.from_body(row.body)
-        if (row.kind, row.subject, row.time) != (event.kind, event.subject, clock.to_text(event.time)):
-            return events.ChainBreak(seq=event.seq, reason=f"the columns of event {event.seq} do not match its body")
     newest = (int(rows[-1].seq), str(rows[-1].hash)) if rows else (0, events.GENESIS)
     if read_head(connection) != newest:
         return events.ChainBreak(seq=newest[0] + 1, reason=f"the head does not match the newest event, {newest[0]}")

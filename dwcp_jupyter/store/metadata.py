@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Executable
 from sqlalchemy.exc import DBAPIError
 
 from dwcp_jupyter import clock, config
-from dwcp_jupyter.events import Actor, ChainBreak, Event, local_actor
+from dwcp_jupyter.events import Actor, ChainBreak, Event, Record, local_actor
 from dwcp_jupyter.exceptions import LeaseTimeoutError, SettingError, WorkspaceError
 from dwcp_jupyter.store import event_log, schema
 from dwcp_jupyter.store.combining import Operation, Spool, Ticket, Write
@@ -257,25 +257,30 @@ class Metadata:
         `below` takes a subject with its parts: all versions of a model.
         """
         with self.read() as connection:
-            return event_log.read(
+            found = event_log.read(
                 connection, after=after, before=before, kinds=kinds, subject=subject, below=below, limit=limit
             )
+        return [Event.from_record(record) for record in found]
 
     def head(self) -> tuple[int, str]:
         """Return number and hash of the newest event; keep it elsewhere to prove later that none was cut off."""
         with self.read() as connection:
             return event_log.read_head(connection)
 
-    def verify(self, *, checkpoint: tuple[int, str] | None = None) -> bool | ChainBreak:
+    def verify(
+        self, *, checkpoint: tuple[int, str] | None = None, visit: Callable[[Record], None] | None = None
+    ) -> bool | ChainBreak:
         """Return True if the event chain holds, else its first break.
 
         Parameters
         ----------
         checkpoint : (int, str), optional
             An earlier `head`, kept outside. Without one, truncation or a rewrite of the whole chain cannot be excluded.
+        visit : callable, optional
+            Gets each sound event in its turn, as it is kept.
         """
         with self.read() as connection:
-            found = event_log.find_break(connection, checkpoint=checkpoint)
+            found = event_log.find_break(connection, checkpoint=checkpoint, visit=visit)
         return True if found is None else found
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dwcp_jupyter import config, store
+from dwcp_jupyter import config, events, hashing, store
 from dwcp_jupyter.exceptions import LeaseTimeoutError, SettingError, WorkspaceError
 from dwcp_jupyter.store import connections
 from dwcp_jupyter.store.metadata import Metadata
@@ -323,3 +323,10 @@ def test_a_child_forked_in_the_middle_of_a_call_is_refused_and_loses_nothing(tmp
                 os._exit(code)
         assert os.waitpid(child, 0)[1] == 0
     assert stores.metadata.head()[0] == 1
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}", '{"seq":1}', "NaN", "\x00"])
+def test_a_body_that_is_none_of_an_event_is_a_break_even_with_its_own_hash(body):
+    row = (1, "model.created", "model:m", "2026-01-01T00:00:00.000000+00:00", body, hashing.sha256_bytes(body.encode()))
+    found = events.find_break([row])
+    assert found == events.ChainBreak(seq=1, reason="event 1 was changed: its body is none of an event")
