@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import environments, imports, load, registry, responsiveness, serving
+from tests.benchmarks import environments, imports, load, registry, responsiveness, scale, serving
 from tests.benchmarks.processes import Tree, wait_until
 from tests.benchmarks.report import Options, Report, Table, Target
 
@@ -45,6 +45,14 @@ def test_a_lost_version_is_a_fault_of_the_report():
     assert registry._faults({(scenario, "ours (DuckDB)"): [outcome]}) == (
         "ours (DuckDB), 1 process x 2: 1 lost, 0 doubled, 0 errors",
     )
+
+
+def test_a_registry_of_many_versions_is_asked_and_its_trail_proven():
+    report = scale.run(REDUCED)
+    calls, proofs = report.tables
+    assert {row[0] for row in calls.rows} >= {"page of 100 versions", "version by alias", "set alias"}
+    assert [row[0] for row in proofs.rows] == ["verify", "as_of"]
+    assert all(target.measured > 0 for target in report.targets)
 
 
 @needs_wrk
