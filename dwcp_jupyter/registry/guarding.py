@@ -177,11 +177,11 @@ class GuardedStages:
         with self._stores.metadata.read() as connection:
             return approvals.find_approval(connection, approval_id, self._stores.clock())
 
-    def find_obstacle(self, approval: Approval) -> str | None:
-        """Return why the registry's actor may not approve a request, or None."""
+    def find_obstacle(self, approval: Approval, *, is_approved: bool = True) -> str | None:
+        """Return why the registry's actor may not approve a request, or reject it, or None."""
         policy = self.policy(approval.stage, model=approval.model.partition("@")[0])
         try:
-            approvals.check_reviewer(approval, policy, self._actor or local_actor())
+            approvals.check_reviewer(approval, policy, self._actor or local_actor(), is_approved=is_approved)
         except ApprovalError as exc:
             return str(exc)
         return None

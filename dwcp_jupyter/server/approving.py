@@ -88,6 +88,7 @@ def _approval(registry: ModelRegistry, item: Approval) -> dict[str, Any]:
         "expires_at": clock.to_text(item.expires_at),
         "missing": item.missing,
         "obstacle": registry.find_obstacle(item),
+        "may_reject": registry.find_obstacle(item, is_approved=False) is None,
         "decisions": [
             {
                 "reviewer": decision.reviewer,

@@ -28,6 +28,8 @@ export interface Approval {
   readonly missing: string | null;
   /** Why whoever asks cannot approve it; null where they can. */
   readonly obstacle: string | null;
+  /** Whether whoever asks can reject it. */
+  readonly may_reject: boolean;
   readonly decisions: readonly Decision[];
   /** Where the version stands now; null if it was deleted. */
   readonly from_stage: Stage | null;

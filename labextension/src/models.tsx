@@ -1,17 +1,21 @@
 /** The section that lists models; a model unfolds into its versions. */
 
-import { caretDownIcon, caretRightIcon } from '@jupyterlab/ui-components';
+import { caretDownIcon, caretRightIcon, ellipsesIcon } from '@jupyterlab/ui-components';
 import React from 'react';
 
 import type { Model, Version } from './api';
 import * as format from './format';
 import { Badge, Empty, Metrics } from './parts';
 
+/** Show what can be done with a version, below the button that was pressed. */
+export type OpenMenu = (button: HTMLElement, model: string, version: Version) => void;
+
 const STAGES = ['production', 'staging', 'development', 'archived'];
 
 export function Models(props: {
   models: readonly Model[];
   versions: (model: string) => Promise<readonly Version[]>;
+  openMenu: OpenMenu;
 }): JSX.Element {
   if (props.models.length === 0) {
     return (
@@ -24,7 +28,7 @@ export function Models(props: {
   return (
     <ul className="dwcp-List" aria-label="Models">
       {props.models.map(model => (
-        <ModelRow key={model.id} model={model} versions={props.versions} />
+        <ModelRow key={model.id} model={model} versions={props.versions} openMenu={props.openMenu} />
       ))}
     </ul>
   );
@@ -33,6 +37,7 @@ export function Models(props: {
 function ModelRow(props: {
   model: Model;
   versions: (model: string) => Promise<readonly Version[]>;
+  openMenu: OpenMenu;
 }): JSX.Element {
   const { model } = props;
   const [isOpen, setOpen] = React.useState(false);
@@ -66,7 +71,7 @@ function ModelRow(props: {
           ))}
         </div>
         {isOpen ? (
-          <Versions id={listId} model={model} load={props.versions} />
+          <Versions id={listId} model={model} load={props.versions} openMenu={props.openMenu} />
         ) : (
           <Metrics metrics={model.metrics} most={3} />
         )}
@@ -79,6 +84,7 @@ function Versions(props: {
   id: string;
   model: Model;
   load: (model: string) => Promise<readonly Version[]>;
+  openMenu: OpenMenu;
 }): JSX.Element {
   const { model, load } = props;
   const [found, setFound] = React.useState<readonly Version[] | string | null>(null);
@@ -101,12 +107,27 @@ function Versions(props: {
         <li key={version.id} className="dwcp-Version">
           <div className="dwcp-Version-head">
             <span className="dwcp-Version-number">{version.version}</span>
-            <Badge kind={version.is_draft ? 'draft' : version.stage} label={version.is_draft ? 'draft' : version.stage} />
+            <div className="dwcp-Badges">
+              <Badge kind={version.is_draft ? 'draft' : version.stage} label={version.is_draft ? 'draft' : version.stage} />
+              {version.aliases.map(alias => (
+                <Badge key={alias} kind="alias" label={`@${alias}`} />
+              ))}
+            </div>
             {version.created_at === null ? null : (
               <time className="dwcp-Row-aside" dateTime={version.created_at} title={format.exactTime(version.created_at)}>
                 {format.ago(version.created_at)}
               </time>
             )}
+            <button
+              type="button"
+              className="dwcp-More"
+              aria-haspopup="menu"
+              aria-label={`Actions for ${version.reference}`}
+              title="Move, ask for approval, alias"
+              onClick={event => props.openMenu(event.currentTarget, model.name, version)}
+            >
+              <ellipsesIcon.react tag="span" aria-hidden={true} />
+            </button>
           </div>
           {version.changelog ? <div className="dwcp-Version-note">{version.changelog}</div> : null}
           <Metrics metrics={version.metrics} most={6} />

@@ -1,21 +1,26 @@
 /**
- * The side panel: which workspace, then models and endpoints.
+ * The side panel: which workspace, then models, what waits for a decision, and endpoints.
  *
- * It draws what a `Watcher` found and asks nothing itself.
+ * It draws what a `Watcher` found; `Actions` are what can be done.
  */
 
 import { ReactWidget, refreshIcon, SidePanel, Toolbar, ToolbarButton } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import React from 'react';
 
+import { Actions } from './actions';
+import type { Version } from './api';
+import { Approvals } from './approvals';
 import { Endpoints } from './endpoints';
 import { dwcpIcon } from './icon';
+import { PopupMenu } from './menu';
 import { Models } from './models';
 import type { Obstacle, Snapshot, Watcher } from './watcher';
 
 export class DwcpPanel extends SidePanel {
   constructor(private readonly watcher: Watcher) {
     super();
+    this.actions = new Actions(watcher);
     this.id = 'dwcp-panel';
     this.addClass('dwcp-Panel');
     this.title.icon = dwcpIcon;
@@ -32,10 +37,12 @@ export class DwcpPanel extends SidePanel {
     );
     watcher.changed.connect((_, { obstacle }) => this.toggleClass('dwcp-mod-obstructed', obstacle !== null));
     this.addSection('Models', snapshot => snapshot.models?.length, snapshot => this.drawModels(snapshot));
+    this.addSection('Approvals', snapshot => snapshot.approvals?.total, snapshot => this.drawApprovals(snapshot));
     this.addSection('Endpoints', snapshot => snapshot.endpoints?.length, drawEndpoints);
   }
 
   override dispose(): void {
+    this.menu.dispose();
     this.watcher.dispose();
     super.dispose();
   }
@@ -57,7 +64,15 @@ export class DwcpPanel extends SidePanel {
   }
 
   private drawModels({ models }: Snapshot): JSX.Element {
-    return models === null ? <></> : <Models models={models} versions={this.versions} />;
+    return models === null ? <></> : <Models models={models} versions={this.versions} openMenu={this.openMenu} />;
+  }
+
+  private drawApprovals({ approvals, status }: Snapshot): JSX.Element {
+    return approvals === null || status === null ? (
+      <></>
+    ) : (
+      <Approvals approvals={approvals} actor={status.actor} actions={this.actions} />
+    );
   }
 
   private drawWorkspace({ status }: Snapshot): JSX.Element {
@@ -88,6 +103,10 @@ export class DwcpPanel extends SidePanel {
     );
   }
 
+  private readonly openMenu = (button: HTMLElement, model: string, version: Version) =>
+    this.menu.open(button, this.actions.ofVersion(model, version));
+  private readonly actions: Actions;
+  private readonly menu = new PopupMenu();
   private readonly versions = (model: string) => this.watcher.versions(model);
 }
 

@@ -9,7 +9,7 @@
 import { Poll } from '@lumino/polling';
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import type { Endpoint, Model, Status, Version } from './api';
+import type { ApprovalList, Endpoint, Model, Status, Version } from './api';
 import { ClientError, type Client } from './client';
 
 /** Why the panel cannot show lists. */
@@ -21,11 +21,13 @@ export interface Obstacle {
 export interface Snapshot {
   readonly status: Status | null;
   readonly models: readonly Model[] | null;
+  /** The requests that wait for a decision. */
+  readonly approvals: ApprovalList | null;
   readonly endpoints: readonly Endpoint[] | null;
   readonly obstacle: Obstacle | null;
 }
 
-const EMPTY: Snapshot = { status: null, models: null, endpoints: null, obstacle: null };
+const EMPTY: Snapshot = { status: null, models: null, approvals: null, endpoints: null, obstacle: null };
 const INTERVAL_MS = 4000;
 const LONGEST_INTERVAL_MS = 60_000;
 
@@ -80,6 +82,15 @@ export class Watcher {
     return (await this.client.versions(this.workspace, model)).versions;
   }
 
+  /** Change something, then show what is there now, whether it succeeded or not. */
+  async change<T>(call: (client: Client, workspace: string | null) => Promise<T>): Promise<T> {
+    try {
+      return await call(this.client, this.workspace);
+    } finally {
+      void this.refresh();
+    }
+  }
+
   dispose(): void {
     this.poll.dispose();
     Signal.clearData(this);
@@ -107,7 +118,7 @@ export class Watcher {
   }
 
   private async next(workspace: string | null): Promise<Snapshot> {
-    const { status: known, models, endpoints } = this._snapshot;
+    const { status: known, models, approvals, endpoints } = this._snapshot;
     const status = await this.client.status(workspace);
     if (status.version !== this.version) {
       return { ...EMPTY, status, obstacle: mismatch(this.version, status.version) };
@@ -116,14 +127,15 @@ export class Watcher {
     const isChanged = isStale || known.sequence !== status.sequence;
     const isMoved = isChanged || known.state_sequence !== status.state_sequence || known.is_serving !== status.is_serving;
     const isServing = status.is_serving && endpoints !== null && endpoints.length > 0;
-    const [nextModels, nextEndpoints] = await Promise.all([
+    const [nextModels, nextApprovals, nextEndpoints] = await Promise.all([
       isChanged || models === null ? this.client.models(workspace).then(answer => answer.models) : models,
+      isChanged || approvals === null ? this.client.pendingApprovals(workspace) : approvals,
       isMoved || isServing || endpoints === null
         ? this.client.endpoints(workspace).then(answer => answer.endpoints)
         : endpoints
     ]);
     this.isStale = false;
-    return { status, models: nextModels, endpoints: nextEndpoints, obstacle: null };
+    return { status, models: nextModels, approvals: nextApprovals, endpoints: nextEndpoints, obstacle: null };
   }
 
   private publish(snapshot: Snapshot): void {

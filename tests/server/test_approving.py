@@ -82,7 +82,7 @@ async def test_one_person_asks_and_another_approves(tell: Tell, registry: ModelR
     assert "second person" in made["obstacle"]
     inbox = check(await tell("bo", "approvals?state=pending"), "ApprovalList")
     assert inbox["total"] == 1
-    assert inbox["approvals"] == [{**made, "obstacle": None}]
+    assert inbox["approvals"] == [{**made, "obstacle": None, "may_reject": True}]
     approved = check(await tell("bo", f"approvals/{made['id']}/approve", {"comment": "on the holdout"}), "Approval")
     assert (approved["state"], approved["missing"]) == ("approved", None)
     (decision,) = approved["decisions"]

@@ -28,6 +28,10 @@ def main(folder: str, action: str = "") -> None:
             registry.register_model(metadata, model=model, input_example=features.head(5))
         registry.promote_model("iris@1.0.0", "staging")
         registry.set_alias("iris@1.1.0", "champion")
+        registry.set_policy("production", {"reviewers": 1, "checks": ["metrics.accuracy >= 0.9", "bias.gap <= 0.05"]})
+        registry.request_approval(
+            "iris@1.0.0", "ana", "production", "fewer misses <img src=x onerror=window.isHacked=1>"
+        )
         if action == "deploy":
             server = ModelServer(stores)
             for name, options in (("quick", {}), ("native", {"compile": "never"})):

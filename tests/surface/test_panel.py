@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,6 +65,7 @@ def test_models_and_endpoints_are_shown_as_they_are(page: Page, filled: Jupyter)
         expect(native).to_contain_text(text)
     expect(panel).to_contain_text("Models (1)")
     expect(panel).to_contain_text("Endpoints (2)")
+    expect(panel).to_contain_text("Approvals (1)")
     expect(panel.get_by_title("Workspace in .dwcp")).to_have_text(filled.root.name)
     names = filled.get("dwcp/v2/models/native")["inputs"]
     row = {item["name"]: 1.0 for item in names}
@@ -76,7 +78,7 @@ def test_models_and_endpoints_are_shown_as_they_are(page: Page, filled: Jupyter)
 
 def test_a_model_unfolds_into_its_versions_by_keyboard(page: Page, filled: Jupyter) -> None:
     open_lab(page, filled)
-    row = page.get_by_role("button", name="iris")
+    row = page.get_by_role("button", name=re.compile("^iris"))
     expect(row).to_have_attribute("aria-expanded", "false")
     row.press("Enter")
     expect(row).to_have_attribute("aria-expanded", "true")
@@ -90,7 +92,7 @@ def test_a_model_unfolds_into_its_versions_by_keyboard(page: Page, filled: Jupyt
 
 def test_text_of_users_stays_text(page: Page, filled: Jupyter) -> None:
     open_lab(page, filled)
-    page.get_by_role("button", name="iris").click()
+    page.get_by_role("button", name=re.compile("^iris")).click()
     expect(page.get_by_text("<img src=x onerror=window.isHacked=true>").first).to_be_visible()
     assert page.evaluate("window.isHacked") is None
 
@@ -137,8 +139,9 @@ def test_every_text_can_be_read_in_every_theme(page: Page, filled: Jupyter, them
     open_lab(page, filled)
     page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
     page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
-    page.get_by_role("button", name="iris").click()
+    page.get_by_role("button", name=re.compile("^iris")).click()
     expect(page.get_by_role("list", name="Versions of iris").get_by_role("listitem")).to_have_count(2)
+    expect(page.get_by_role("list", name="Approvals")).to_contain_text("1 check passed")
     weak = page.evaluate(_WEAK_TEXTS)
     page.evaluate("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'})")
     assert weak == [], weak
@@ -179,6 +182,9 @@ _WEAK_TEXTS = """() => {
 def test_nothing_sticks_out_of_a_narrow_panel(page: Page, filled: Jupyter) -> None:
     open_lab(page, filled)
     expect(page.get_by_role("list", name="Endpoints")).to_be_visible()
+    expect(page.get_by_role("list", name="Approvals")).to_be_visible()
+    page.get_by_role("button", name=re.compile("^iris")).click()
+    expect(page.get_by_role("list", name="Versions of iris").get_by_role("listitem")).to_have_count(2)
     wide = page.evaluate(
         "[...document.querySelectorAll('.dwcp-Section')].filter(e => e.scrollWidth > e.clientWidth).length"
     )
