@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import environments, imports, load, registry, responsiveness, scale, serving
+from tests.benchmarks import environments, imports, kills, load, registry, responsiveness, scale, serving
 from tests.benchmarks.processes import Tree, wait_until
 from tests.benchmarks.report import Options, Report, Table, Target
 
@@ -53,6 +53,16 @@ def test_a_registry_of_many_versions_is_asked_and_its_trail_proven():
     assert {row[0] for row in calls.rows} >= {"page of 100 versions", "version by alias", "set alias"}
     assert [row[0] for row in proofs.rows] == ["verify", "as_of"]
     assert all(target.measured > 0 for target in report.targets)
+
+
+@pytest.mark.parametrize("database", ["duckdb", "sqlite"])
+def test_what_killed_processes_were_told_is_there_afterwards(database):
+    report = kills.run(Options(reduced=True, only=(database,)))
+    assert report.faults == ()
+    (row,) = report.tables[0].rows
+    told = dict(zip(report.tables[0].columns, row, strict=True))
+    assert (told["kills"], told["lost"], told["inconsistent"]) == (8, 0, 0)
+    assert told["acknowledged"] > 0
 
 
 @needs_wrk
