@@ -30,7 +30,6 @@ _RUNS_EACH = 50
 _PER_WORKSPACE = 25
 _LONGEST_WAIT_S = 60.0
 _LONGEST_DELAY_S = 0.015
-_NAMES = ("churn", "fraud")
 _IMPORTED = ["tests.benchmarks.kills", "dwcp_jupyter.registry", "duckdb", "pandas", "sklearn.linear_model", "skops.io"]
 """What every life would import first, which is not where it shall be killed."""
 _PEOPLE = ("ana", "bo", "cleo")
@@ -77,10 +76,9 @@ def run(options: Options) -> Report:
 def kill(database: str, *, runs: int, seed: int) -> Outcome:
     """Return what came of `runs` runs on a database."""
     outcome, rng = Outcome(), random.Random(seed)
-    spawning = multiprocessing.get_context("forkserver")
-    spawning.set_forkserver_preload(_IMPORTED)
+    spawning = spawner()
     with tempfile.TemporaryDirectory(prefix="kills-", dir=environments.cache_folder()) as folder:
-        package = _package(Path(folder))
+        package = model_file(Path(folder))
         place = Path(folder) / "0"
         for number in range(runs):
             if number % _PER_WORKSPACE == 0:
@@ -92,8 +90,15 @@ def kill(database: str, *, runs: int, seed: int) -> Outcome:
     return outcome
 
 
-def _package(folder: Path) -> Path:
-    """Return a small model file."""
+def spawner() -> multiprocessing.context.BaseContext:
+    """Return what starts processes quickly, with everything imported."""
+    spawning = multiprocessing.get_context("forkserver")
+    spawning.set_forkserver_preload(_IMPORTED)
+    return spawning
+
+
+def model_file(folder: Path) -> Path:
+    """Return a small model file, made in a folder."""
     from sklearn.datasets import load_iris
     from sklearn.linear_model import LogisticRegression
     from skops import io
@@ -104,7 +109,14 @@ def _package(folder: Path) -> Path:
     return path
 
 
-def _run(outcome: Outcome, rng: random.Random, spawning: object, place: Path, database: str, package: Path) -> None:
+def _run(
+    outcome: Outcome,
+    rng: random.Random,
+    spawning: multiprocessing.context.BaseContext,
+    place: Path,
+    database: str,
+    package: Path,
+) -> None:
     living = []
     for _ in range(2):
         receiving, sending = spawning.Pipe(duplex=False)
@@ -181,8 +193,15 @@ def _check(outcome: Outcome, place: Path, database: str, heads: list[tuple[int, 
             outcome.faults.append(f"{database}, run {outcome.runs}: {left.blobs} files stay that nothing needs")
 
 
-def live(place: str, database: str, package: str, seed: float, saying: Connection) -> None:
-    """Use a registry until the end: before each call its name is said, after it the head of the trail."""
+def live(
+    place: str,
+    database: str,
+    package: str,
+    seed: float,
+    saying: Connection | None = None,
+    names: tuple[str, ...] = ("churn", "fraud"),
+) -> None:
+    """Use models of a registry until the end: before each call its name is said, after it the head of the trail."""
     from dwcp_jupyter import config, exceptions, store
     from dwcp_jupyter.registry import ModelRegistry
 
@@ -191,20 +210,22 @@ def live(place: str, database: str, package: str, seed: float, saying: Connectio
         *(exceptions.TransitionError, exceptions.ApprovalError, exceptions.GateError),
     )
     stores = store.open(place, settings=config.load(metadata_url=database))
-    life = _Life(ModelRegistry(stores), Path(package), random.Random(seed))
+    life = _Life(ModelRegistry(stores), Path(package), random.Random(seed), names)
     while True:
         name, call = life.choose()
-        saying.send((name, None))
+        if saying is not None:
+            saying.send((name, None))
         with contextlib.suppress(*refusals):
             call()
-        saying.send((name, stores.metadata.head()))
+        if saying is not None:
+            saying.send((name, stores.metadata.head()))
 
 
 class _Life:
     """What a user might do next."""
 
-    def __init__(self, registry: object, package: Path, rng: random.Random) -> None:
-        self.registry, self.package, self.rng = registry, package, rng
+    def __init__(self, registry: object, package: Path, rng: random.Random, names: tuple[str, ...]) -> None:
+        self.registry, self.package, self.rng, self.names = registry, package, rng, names
 
     def choose(self) -> tuple[str, Callable[[], object]]:
         """Return a call and its name."""
@@ -228,7 +249,7 @@ class _Life:
         return name, calls[name]
 
     def _name(self) -> str:
-        return self.rng.choice(_NAMES)
+        return self.rng.choice(self.names)
 
     def _version(self) -> str:
         name = self._name()

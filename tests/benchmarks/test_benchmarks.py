@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import environments, imports, kills, load, registry, responsiveness, scale, serving
+from tests.benchmarks import environments, imports, kills, lives, load, registry, responsiveness, scale, serving
 from tests.benchmarks.processes import Tree, wait_until
 from tests.benchmarks.report import Options, Report, Table, Target
 
@@ -63,6 +63,14 @@ def test_what_killed_processes_were_told_is_there_afterwards(database):
     told = dict(zip(report.tables[0].columns, row, strict=True))
     assert (told["kills"], told["lost"], told["inconsistent"]) == (8, 0, 0)
     assert told["acknowledged"] > 0
+
+
+@pytest.mark.parametrize("database", ["duckdb", "sqlite"])
+def test_lives_beside_a_busy_neighbour_agree_with_the_model(database):
+    report = lives.run(Options(reduced=True, only=(database,)))
+    assert report.faults == ()
+    (row,) = report.tables[0].rows
+    assert row[report.tables[0].columns.index("neighbour's events")] > 0
 
 
 @needs_wrk
