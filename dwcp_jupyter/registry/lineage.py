@@ -21,7 +21,7 @@ from dwcp_jupyter import clock
 from dwcp_jupyter._version import __version__
 from dwcp_jupyter.registry import rows
 from dwcp_jupyter.registry.values import ModelVersion
-from dwcp_jupyter.rendering import Displayed, Graph, Node, Table, View
+from dwcp_jupyter.rendering import Displayed, Graph, Node, Note, Table, View
 from dwcp_jupyter.store import schema
 
 __all__ = ["Lineage", "LineageEdge", "LineageNode", "NodeKind", "lineage_of"]
@@ -30,6 +30,8 @@ _PRODUCER = f"https://pypi.org/project/dwcp-jupyter/{__version__}"
 _SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _FACET = "https://openlineage.io/spec/facets"
 _NAMESPACE = "dwcp"
+_MOST_DRAWN = 150
+"""A reader follows a few dozen nodes; of more than these only the table is shown."""
 
 
 class NodeKind(StrEnum):
@@ -81,11 +83,27 @@ class Lineage(Displayed):
         Its reference.
     nodes, edges : tuple
         Before it and after it; without cycles.
+    is_cut : bool
+        Whether there are older or younger versions than those asked for.
     """
 
     version: str
     nodes: tuple[LineageNode, ...]
     edges: tuple[LineageEdge, ...]
+    is_cut: bool = False
+
+    def graph(self) -> Graph | None:
+        """Return it for drawing; None where it is too large for that."""
+        if len(self.nodes) > _MOST_DRAWN:
+            return None
+        return Graph(
+            "",
+            [
+                Node(node.id, node.label, str(node.kind), is_marked=node.label == self.version and _is_version(node))
+                for node in self.nodes
+            ],
+            [(edge.source, edge.target, edge.role) for edge in self.edges],
+        )
 
     def upstream(self, node_id: str | None = None) -> tuple[LineageNode, ...]:
         """Return all that a node, by default the version, comes from."""
@@ -141,14 +159,7 @@ class Lineage(Displayed):
 
     def _view(self) -> View:
         upstream = {node.id for node in self.upstream()}
-        graph = Graph(
-            "",
-            [
-                Node(node.id, node.label, str(node.kind), is_marked=node.label == self.version and _is_version(node))
-                for node in self.nodes
-            ],
-            [(edge.source, edge.target, edge.role) for edge in self.edges],
-        )
+        graph = self.graph() or Note(f"{len(self.nodes):,} things are too many to draw.", "info")
         facts = [
             (
                 str(node.kind),
@@ -161,25 +172,29 @@ class Lineage(Displayed):
         return View(f"Lineage of {self.version}", [graph, Table(("Kind", "Name", "Where", "Facts"), facts)])
 
 
-def lineage_of(connection: Connection, version: ModelVersion) -> Lineage:
-    """Return the graph around a version."""
+def lineage_of(connection: Connection, version: ModelVersion, *, generations: int | None = None) -> Lineage:
+    """Return the graph around a version, with so many generations of versions before and after it."""
     table = schema.versions
     found: dict[str, ModelVersion] = {version.id: version}
-    parents = {version.parent_id} - {None}
-    while parents:  # what it comes from
-        older = _versions(connection, table.c.id.in_(parents))
-        found.update({v.id: v for v in older})
-        parents = {v.parent_id for v in older} - {None, *found}
-    generation = [version.id]
-    while generation:  # what came of it
-        children = [v for v in _versions(connection, table.c.parent_id.in_(generation)) if v.id not in found]
+    parents, older = {version.parent_id} - {None}, 0
+    while parents and older != generations:  # what it comes from
+        former = _versions(connection, table.c.id.in_(parents))
+        found.update({v.id: v for v in former})
+        parents, older = {v.parent_id for v in former} - {None, *found}, older + 1
+    children, younger = _children(connection, [version.id], found), 0
+    while children and younger != generations:  # what came of it
         found.update({child.id: child for child in children})
-        generation = [child.id for child in children]
+        children, younger = _children(connection, [child.id for child in children], found), younger + 1
     nodes: dict[str, LineageNode] = {}
     edges: list[LineageEdge] = []
     for each in sorted(found.values(), key=lambda v: (v.created_at is None, v.created_at, v.reference)):
         _add_version(connection, each, nodes, edges, known=found)
-    return Lineage(version=version.reference, nodes=tuple(nodes.values()), edges=tuple(dict.fromkeys(edges)))
+    return Lineage(
+        version=version.reference,
+        nodes=tuple(nodes.values()),
+        edges=tuple(dict.fromkeys(edges)),
+        is_cut=bool(parents or children),
+    )
 
 
 def _add_version(
@@ -241,6 +256,11 @@ def _add_version(
             facts={"status": endpoint.status, "since": endpoint.updated_at},
         )
         edges.append(LineageEdge(source=node, target=key, role="serves"))
+
+
+def _children(connection: Connection, parents: list[str], known: Mapping[str, ModelVersion]) -> list[ModelVersion]:
+    found = _versions(connection, schema.versions.c.parent_id.in_(parents))
+    return [version for version in found if version.id not in known]
 
 
 def _versions(connection: Connection, condition: Any) -> list[ModelVersion]:

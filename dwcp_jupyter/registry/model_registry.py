@@ -521,8 +521,13 @@ class ModelRegistry(GuardedStages):
             tx.record("version.compared", f"model:{a.reference}", **compared.to_json())
             return replace(compared, time=tx.now, actor=tx.actor.name)
 
-    def get_model_lineage(self, model_id: str) -> Lineage:
+    def get_model_lineage(self, model_id: str, *, generations: int | None = None) -> Lineage:
         """Return where a version comes from and what came of it, as a graph.
+
+        Parameters
+        ----------
+        generations : int, optional
+            How many versions before and after it to follow; all without it.
 
         Raises
         ------
@@ -530,7 +535,7 @@ class ModelRegistry(GuardedStages):
             If there is none.
         """
         with self._stores.metadata.read() as connection:
-            return lineage_of(connection, resolution.resolve(connection, model_id))
+            return lineage_of(connection, resolution.resolve(connection, model_id), generations=generations)
 
     def list_comparisons(self, model_id: str | None = None) -> ComparisonList:
         """Return the comparisons that were made, the newest first; with `model_id` those of that version or model."""

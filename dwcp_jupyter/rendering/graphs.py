@@ -26,6 +26,7 @@ _LONGEST = 30
 class Box:
     """A drawn node."""
 
+    id: str
     x: float
     y: float
     width: float
@@ -39,8 +40,10 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrow:
-    """A drawn edge: its path, and the tip of its head."""
+    """A drawn edge: the ids of its ends, its path, and the tip of its head."""
 
+    source: str
+    target: str
     d: str
     x: float
     y: float
@@ -118,6 +121,7 @@ def graph_picture(graph: Graph) -> GraphPicture:
         for node in column:
             text = visible(clip(node.label, _LONGEST))
             boxes[node.id] = Box(
+                id=node.id,
                 x=x,
                 y=y,
                 width=width,
@@ -146,7 +150,7 @@ def _arrow(source: Box, target: Box, role: str) -> Arrow:
     x2, y2 = target.x, target.y + target.height / 2
     bend = max((x2 - x1) / 2, 20.0)
     d = f"M{x1:.1f} {y1:.1f}C{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y2:.1f} {x2 - 6:.1f} {y2:.1f}"
-    return Arrow(d=d, x=x2, y=y2, role=visible(role))
+    return Arrow(source=source.id, target=target.id, d=d, x=x2, y=y2, role=visible(role))
 
 
 def _width(node: Node) -> float:

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 _MOST_EVENTS = 1000
+_MOST_LISTED = 1000
 _GATEWAY = "gateway"
 
 
@@ -60,8 +61,12 @@ def status(question: Question) -> dict[str, Any]:
 
 
 def models(question: Question) -> dict[str, Any]:
-    """Return all models by name."""
-    return {"models": [model_json(item) for item in ModelRegistry(question.entry.stores).list_models()]}
+    """Return a page of the models, by name."""
+    limit = question.integer("limit", default=200, low=1, high=_MOST_LISTED)
+    after = question.arguments.get("after")
+    found = list(ModelRegistry(question.entry.stores).list_models(limit=limit + 1, after=after))
+    page = found[:limit]
+    return {"models": [model_json(item) for item in page], "next": page[-1].name if len(found) > limit else None}
 
 
 def model(question: Question) -> dict[str, Any]:
@@ -70,9 +75,15 @@ def model(question: Question) -> dict[str, Any]:
 
 
 def versions(question: Question) -> dict[str, Any]:
-    """Return the versions of a model, the highest first."""
-    found = ModelRegistry(question.entry.stores).list_versions(_find_model(question).name)
-    return {"versions": [version_json(item) for item in found]}
+    """Return a page of the versions of a model, the highest first."""
+    limit = question.integer("limit", default=200, low=1, high=_MOST_LISTED)
+    registry, after = ModelRegistry(question.entry.stores), question.arguments.get("after")
+    found = list(registry.list_versions(_find_model(question).name, limit=limit + 1, after=after))
+    page = found[:limit]
+    return {
+        "versions": [version_json(item) for item in page],
+        "next": page[-1].version if len(found) > limit else None,
+    }
 
 
 def endpoints(question: Question) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from dwcp_jupyter import clock
 from dwcp_jupyter.registry import Comparison
+from dwcp_jupyter.rendering.graphs import GraphPicture, graph_picture
 from dwcp_jupyter.server import bodies
 from dwcp_jupyter.server.changing import registry_of, version_reference
 from dwcp_jupyter.server.questions import Question
@@ -32,8 +33,10 @@ def history(question: Question) -> dict[str, Any]:
 
 
 def lineage(question: Question) -> dict[str, Any]:
-    """Return the graph around a version."""
-    found = registry_of(question).get_model_lineage(version_reference(question))
+    """Return the graph around a version, and where to draw what."""
+    generations = question.integer("generations", default=10, low=1, high=100)
+    found = registry_of(question).get_model_lineage(version_reference(question), generations=generations)
+    graph = found.graph()
     return {
         "version": found.version,
         "nodes": [
@@ -41,6 +44,23 @@ def lineage(question: Question) -> dict[str, Any]:
             for node in found.nodes
         ],
         "edges": [{"source": edge.source, "target": edge.target, "role": edge.role} for edge in found.edges],
+        "is_cut": found.is_cut,
+        "picture": None if graph is None else _picture(graph_picture(graph)),
+    }
+
+
+def _picture(drawn: GraphPicture) -> dict[str, Any]:
+    return {
+        "width": drawn.width,
+        "height": drawn.height,
+        "boxes": [
+            {"id": box.id, "x": box.x, "y": box.y, "width": box.width, "height": box.height, "text": box.text}
+            for box in drawn.boxes
+        ],
+        "arrows": [
+            {"source": arrow.source, "target": arrow.target, "d": arrow.d, "x": arrow.x, "y": arrow.y}
+            for arrow in drawn.arrows
+        ],
     }
 
 

@@ -18,13 +18,20 @@ const STEPS: Readonly<Record<Stage, readonly Stage[]>> = {
   archived: []
 };
 
+/** Show a version in a tab of its own. */
+export type OpenVersion = (model: string, version: string) => void;
+
 export class Actions {
-  constructor(private readonly watcher: Watcher) {}
+  constructor(
+    private readonly watcher: Watcher,
+    private readonly open: OpenVersion
+  ) {}
 
   /** What can be done with a version. */
   ofVersion(model: string, version: Version): readonly MenuItem[] {
     const steps = STEPS[version.stage].filter(stage => !version.is_draft || stage === 'archived');
     return [
+      { label: 'Lineage and history', run: () => Promise.resolve(this.open(model, version.version)) },
       ...steps.map(stage => ({
         label: stage === 'archived' ? 'Archive…' : `Move to ${stage}…`,
         run: () => this.promote(model, version, stage)

@@ -203,6 +203,33 @@ export interface Lineage {
   readonly version: string;
   readonly nodes: readonly LineageNode[];
   readonly edges: readonly LineageEdge[];
+  /** Whether there are older or younger versions than those here. */
+  readonly is_cut: boolean;
+  /** Null where it is too large to be drawn. */
+  readonly picture: LineagePicture | null;
+}
+
+/** A drawn edge. */
+export interface LineageArrow {
+  readonly source: string;
+  readonly target: string;
+  /** The path of its line. */
+  readonly d: string;
+  /** Of its tip. */
+  readonly x: number;
+  readonly y: number;
+}
+
+/** A drawn node. */
+export interface LineageBox {
+  /** Of the node. */
+  readonly id: string;
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+  /** The label as it fits. */
+  readonly text: string;
 }
 
 /** From what was there before to what came of it. */
@@ -218,6 +245,14 @@ export interface LineageNode {
   readonly kind: 'data' | 'code' | 'run' | 'version' | 'endpoint';
   readonly label: string;
   readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/** Where to draw what, in pixels; arrows go to the right. */
+export interface LineagePicture {
+  readonly width: number;
+  readonly height: number;
+  readonly boxes: readonly LineageBox[];
+  readonly arrows: readonly LineageArrow[];
 }
 
 /** One metric of two versions. */
@@ -252,8 +287,10 @@ export interface Model {
   readonly updated_at: string;
 }
 
-/** All models, by name. */
+/** A page of the models, by name. */
 export interface ModelList {
+  /** What to give as `after` for the next page; null at the end. */
+  readonly next: string | null;
   readonly models: readonly Model[];
 }
 
@@ -328,8 +365,10 @@ export interface Version {
   readonly created_by: string;
 }
 
-/** The versions of a model, the highest first. */
+/** A page of the versions of a model, the highest first. */
 export interface VersionList {
+  /** What to give as `after` for the next page; null at the end. */
+  readonly next: string | null;
   readonly versions: readonly Version[];
 }
 

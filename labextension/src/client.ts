@@ -13,7 +13,9 @@ import type {
   ApprovalList,
   ApprovalRequest,
   EndpointList,
+  History,
   Judgement,
+  Lineage,
   Model,
   ModelList,
   Problem,
@@ -51,12 +53,22 @@ export class Client {
     return this.ask(workspace, ['status']);
   }
 
-  models(workspace: string | null): Promise<ModelList> {
-    return this.ask(workspace, ['models']);
+  models(workspace: string | null, limit: number): Promise<ModelList> {
+    return this.ask(workspace, ['models'], { limit: `${limit}` });
   }
 
-  versions(workspace: string | null, model: string): Promise<VersionList> {
-    return this.ask(workspace, ['models', model, 'versions']);
+  versions(workspace: string | null, model: string, limit: number): Promise<VersionList> {
+    return this.ask(workspace, ['models', model, 'versions'], { limit: `${limit}` });
+  }
+
+  /** The changes of a model, or of one of its versions, the newest first. */
+  history(workspace: string | null, model: string, version: string | null, limit: number): Promise<History> {
+    const query = { limit: `${limit}`, ...(version === null ? {} : { version }) };
+    return this.ask(workspace, ['models', model, 'history'], query);
+  }
+
+  lineage(workspace: string | null, model: string, version: string): Promise<Lineage> {
+    return this.ask(workspace, ['models', model, 'versions', version, 'lineage']);
   }
 
   endpoints(workspace: string | null): Promise<EndpointList> {

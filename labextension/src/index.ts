@@ -5,6 +5,7 @@ import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } fro
 import packageData from '../package.json';
 import { Client } from './client';
 import { DwcpPanel } from './panel';
+import { openVersion } from './version';
 import { Watcher } from './watcher';
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -15,7 +16,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   activate: (app: JupyterFrontEnd, restorer: ILayoutRestorer | null) => {
     const client = new Client(app.serviceManager.serverSettings);
     const watcher: Watcher = new Watcher(client, packageData.version, (): boolean => panel.isVisible);
-    const panel = new DwcpPanel(watcher);
+    const panel = new DwcpPanel(watcher, (model, version) => openVersion(app, watcher, model, version));
     restorer?.add(panel, panel.id);
     app.shell.add(panel, 'left', { rank: 650 });
   }

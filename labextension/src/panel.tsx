@@ -8,7 +8,7 @@ import { ReactWidget, refreshIcon, SidePanel, Toolbar, ToolbarButton } from '@ju
 import type { Message } from '@lumino/messaging';
 import React from 'react';
 
-import { Actions } from './actions';
+import { Actions, type OpenVersion } from './actions';
 import type { Version } from './api';
 import { Approvals } from './approvals';
 import { Endpoints } from './endpoints';
@@ -18,9 +18,13 @@ import { Models } from './models';
 import type { Obstacle, Snapshot, Watcher } from './watcher';
 
 export class DwcpPanel extends SidePanel {
-  constructor(private readonly watcher: Watcher) {
+  /** @param open shows a version in a tab of its own */
+  constructor(
+    private readonly watcher: Watcher,
+    open: OpenVersion
+  ) {
     super();
-    this.actions = new Actions(watcher);
+    this.actions = new Actions(watcher, open);
     this.id = 'dwcp-panel';
     this.addClass('dwcp-Panel');
     this.title.icon = dwcpIcon;
@@ -36,9 +40,9 @@ export class DwcpPanel extends SidePanel {
       new ToolbarButton({ icon: refreshIcon, tooltip: 'Refresh models and endpoints', onClick: () => void watcher.refresh() })
     );
     watcher.changed.connect((_, { obstacle }) => this.toggleClass('dwcp-mod-obstructed', obstacle !== null));
-    this.addSection('Models', snapshot => snapshot.models?.length, snapshot => this.drawModels(snapshot));
-    this.addSection('Approvals', snapshot => snapshot.approvals?.total, snapshot => this.drawApprovals(snapshot));
-    this.addSection('Endpoints', snapshot => snapshot.endpoints?.length, drawEndpoints);
+    this.addSection('Models', ({ models }) => (models === null ? undefined : `${models.models.length}${models.next === null ? '' : '+'}`), snapshot => this.drawModels(snapshot));
+    this.addSection('Approvals', ({ approvals }) => approvals?.total, snapshot => this.drawApprovals(snapshot));
+    this.addSection('Endpoints', ({ endpoints }) => endpoints?.length, drawEndpoints);
   }
 
   override dispose(): void {
@@ -52,19 +56,28 @@ export class DwcpPanel extends SidePanel {
     this.watcher.start();
   }
 
-  private addSection(label: string, count: (snapshot: Snapshot) => number | undefined, draw: Draw): void {
+  private addSection(label: string, count: (snapshot: Snapshot) => number | string | undefined, draw: Draw): void {
     const section = new Section(this.watcher, draw);
     section.addClass('dwcp-Section');
     section.title.label = label;
     this.watcher.changed.connect((_, snapshot) => {
       const found = count(snapshot);
-      section.title.label = found ? `${label} (${found})` : label;
+      section.title.label = found && found !== '0' ? `${label} (${found})` : label;
     });
     this.addWidget(section);
   }
 
   private drawModels({ models }: Snapshot): JSX.Element {
-    return models === null ? <></> : <Models models={models} versions={this.versions} openMenu={this.openMenu} />;
+    return models === null ? (
+      <></>
+    ) : (
+      <Models
+        models={models.models}
+        versions={this.versions}
+        openMenu={this.openMenu}
+        showMore={this.watcher.canShowMore ? this.showMore : null}
+      />
+    );
   }
 
   private drawApprovals({ approvals, status }: Snapshot): JSX.Element {
@@ -107,7 +120,8 @@ export class DwcpPanel extends SidePanel {
     this.menu.open(button, this.actions.ofVersion(model, version));
   private readonly actions: Actions;
   private readonly menu = new PopupMenu();
-  private readonly versions = (model: string) => this.watcher.versions(model);
+  private readonly versions = (model: string, limit: number) => this.watcher.versions(model, limit);
+  private readonly showMore = () => this.watcher.showMore();
 }
 
 type Draw = (snapshot: Snapshot) => JSX.Element;

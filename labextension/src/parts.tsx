@@ -1,4 +1,4 @@
-/** Small pieces that both sections draw. */
+/** Small pieces that several sections draw. */
 
 import React from 'react';
 
@@ -41,4 +41,33 @@ export function Empty(props: React.PropsWithChildren<{ title: string }>): JSX.El
       <p>{props.children}</p>
     </div>
   );
+}
+
+/** Lists more of what a list shows the beginning of. */
+export function More(props: { what: string; onClick: () => void }): JSX.Element {
+  return (
+    <button type="button" className="dwcp-Link" onClick={props.onClick}>
+      Show more {props.what}
+    </button>
+  );
+}
+
+/** The answer to a question that is asked again when something in `dependencies` changed; the former one until then. */
+export function useAnswer<T>(
+  question: () => Promise<T>,
+  dependencies: React.DependencyList
+): { found: T | null; problem: string | null } {
+  const [state, setState] = React.useState<{ found: T | null; problem: string | null }>({ found: null, problem: null });
+  React.useEffect(() => {
+    let isCurrent = true;
+    question().then(
+      found => isCurrent && setState({ found, problem: null }),
+      (error: unknown) =>
+        isCurrent && setState({ found: null, problem: error instanceof Error ? error.message : String(error) })
+    );
+    return () => {
+      isCurrent = false;
+    };
+  }, dependencies);
+  return state;
 }

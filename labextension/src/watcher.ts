@@ -9,7 +9,7 @@
 import { Poll } from '@lumino/polling';
 import { Signal, type ISignal } from '@lumino/signaling';
 
-import type { ApprovalList, Endpoint, Model, Status, Version } from './api';
+import type { ApprovalList, Endpoint, ModelList, Status, VersionList } from './api';
 import { ClientError, type Client } from './client';
 
 /** Why the panel cannot show lists. */
@@ -18,9 +18,15 @@ export interface Obstacle {
   readonly remedy: string;
 }
 
+export interface Source {
+  readonly client: Client;
+  readonly workspace: string | null;
+}
+
 export interface Snapshot {
   readonly status: Status | null;
-  readonly models: readonly Model[] | null;
+  /** The first page of the models, as long as was asked for. */
+  readonly models: ModelList | null;
   /** The requests that wait for a decision. */
   readonly approvals: ApprovalList | null;
   readonly endpoints: readonly Endpoint[] | null;
@@ -30,6 +36,9 @@ export interface Snapshot {
 const EMPTY: Snapshot = { status: null, models: null, approvals: null, endpoints: null, obstacle: null };
 const INTERVAL_MS = 4000;
 const LONGEST_INTERVAL_MS = 60_000;
+/** How many models are listed at once, and how many more by each wish for more; the server gives so many at most. */
+const PAGE = 100;
+const LONGEST_PAGE = 1000;
 
 export class Watcher {
   /**
@@ -73,13 +82,29 @@ export class Watcher {
   /** Show another workspace. */
   select(workspace: string | null): void {
     this.workspace = workspace;
+    this.listed = PAGE;
     this.publish({ ...EMPTY, status: this._snapshot.status });
     void this.refresh();
   }
 
-  /** The versions of a model, the highest first. */
-  async versions(model: string): Promise<readonly Version[]> {
-    return (await this.client.versions(this.workspace, model)).versions;
+  /** Whether more models can be listed. */
+  get canShowMore(): boolean {
+    return this._snapshot.models?.next != null && this.listed < LONGEST_PAGE;
+  }
+
+  showMore(): void {
+    this.listed = Math.min(this.listed + PAGE, LONGEST_PAGE);
+    void this.refresh();
+  }
+
+  /** The highest versions of a model. */
+  versions(model: string, limit: number): Promise<VersionList> {
+    return this.client.versions(this.workspace, model, limit);
+  }
+
+  /** Where the workspace that is shown now can be asked, also when another one is shown later. */
+  get source(): Source {
+    return { client: this.client, workspace: this.workspace };
   }
 
   /** Change something, then show what is there now, whether it succeeded or not. */
@@ -128,7 +153,7 @@ export class Watcher {
     const isMoved = isChanged || known.state_sequence !== status.state_sequence || known.is_serving !== status.is_serving;
     const isServing = status.is_serving && endpoints !== null && endpoints.length > 0;
     const [nextModels, nextApprovals, nextEndpoints] = await Promise.all([
-      isChanged || models === null ? this.client.models(workspace).then(answer => answer.models) : models,
+      isChanged || models === null ? this.client.models(workspace, this.listed) : models,
       isChanged || approvals === null ? this.client.pendingApprovals(workspace) : approvals,
       isMoved || isServing || endpoints === null
         ? this.client.endpoints(workspace).then(answer => answer.endpoints)
@@ -148,6 +173,7 @@ export class Watcher {
   private _snapshot: Snapshot = EMPTY;
   private workspace: string | null = null;
   private isStale = false;
+  private listed = PAGE;
 }
 
 function mismatch(page: string, server: string): Obstacle {

@@ -99,3 +99,16 @@ def test_openlineage_accepts_its_events(lineage, tmp_path):
 def test_a_version_that_is_not_there_has_none(lineage):
     with pytest.raises(ModelNotFoundError):
         lineage("churn@9.0.0")
+
+
+def test_a_long_line_of_versions_is_cut_where_it_is_asked_to_be_and_never_drawn_whole(guarded):
+    for number in range(3, 160):
+        guarded.register_model(ModelMetadata(name="churn", version=f"1.{number}.0"))
+    near = guarded.get_model_lineage("churn@1.50.0", generations=2)
+    assert labels(near.nodes) == {f"churn@1.{number}.0" for number in (48, 49, 50, 51, 52)}
+    assert near.is_cut
+    assert len(near.edges) == 4
+    whole = guarded.get_model_lineage("churn@1.50.0")
+    assert (len(whole.nodes), whole.is_cut, whole.graph()) == (160, False, None)
+    assert "160 things are too many to draw" in whole._repr_mimebundle_()["text/html"]
+    assert not guarded.get_model_lineage("churn@1.159.0", generations=159).is_cut

@@ -257,6 +257,9 @@ async def test_aliases_history_lineage_and_comparisons(tell: Tell, registry: Mod
     labels = {node["id"]: node["label"] for node in graph["nodes"]}
     found = [(labels[edge["source"]], edge["role"], labels[edge["target"]]) for edge in graph["edges"]]
     assert found == [("iris@1.0.0", "parent", "iris@1.1.0")]
+    left, right = sorted(graph["picture"]["boxes"], key=lambda box: float(box["x"]))
+    assert (labels[left["id"]], labels[right["id"]], graph["is_cut"]) == ("iris@1.0.0", "iris@1.1.0", False)
+    check_problem(await tell("bo", "models/iris/versions/1.1.0/lineage?generations=0"), 400, "RequestError")
     compared = check(await tell("bo", "comparisons", {"a": "iris@1.0.0", "b": "iris@1.1.0"}), "Comparison")
     assert (compared["winner"], compared["actor"]) == ("iris@1.1.0", "bo")
     assert check(await tell("ana", "comparisons?model=iris"), "ComparisonList")["comparisons"] == [compared]

@@ -143,7 +143,7 @@ async def test_a_root_without_a_workspace_answers_with_nothing_and_creates_nothi
     assert (status["sequence"], status["state_sequence"], status["is_serving"]) == (0, 0, False)
     assert check(await ask("dwcp/api/approvals"), "ApprovalList") == {"approvals": [], "total": 0}
     assert check(await ask("dwcp/api/comparisons"), "ComparisonList") == {"comparisons": [], "total": 0}
-    assert check(await ask("dwcp/api/models"), "ModelList") == {"models": []}
+    assert check(await ask("dwcp/api/models"), "ModelList") == {"models": [], "next": None}
     assert check(await ask("dwcp/api/endpoints"), "EndpointList") == {"endpoints": []}
     assert check(await ask("dwcp/api/events"), "EventList") == {"events": [], "sequence": 0}
     check_problem(await ask("dwcp/api/models/iris"), 404, "ModelNotFoundError")
@@ -163,6 +163,23 @@ async def test_models_and_their_versions_are_listed(ask: Ask, registered: store.
     assert versions[1]["stage"] == "staging"
     assert versions[1]["aliases"] == ["champion"]
     assert (versions[0]["framework"], versions[0]["is_draft"], versions[0]["tags"]) == ("sklearn", False, ["botany"])
+
+
+async def test_long_lists_come_in_pages(ask: Ask, registered: store.Stores) -> None:
+    registry = ModelRegistry(registered)
+    for name in ("asters", "lilies"):
+        registry.register_model(ModelMetadata(name=name, version="1.0.0"))
+    first = check(await ask("dwcp/api/models", params={"limit": "2"}), "ModelList")
+    assert ([item["name"] for item in first["models"]], first["next"]) == (["asters", "iris"], "iris")
+    rest = check(await ask("dwcp/api/models", params={"limit": "2", "after": "iris"}), "ModelList")
+    assert ([item["name"] for item in rest["models"]], rest["next"]) == (["lilies"], None)
+    first = check(await ask("dwcp/api/models/iris/versions", params={"limit": "1"}), "VersionList")
+    assert ([item["version"] for item in first["versions"]], first["next"]) == (["1.1.0"], "1.1.0")
+    rest = check(await ask("dwcp/api/models/iris/versions", params={"limit": "1", "after": "1.1.0"}), "VersionList")
+    assert ([item["version"] for item in rest["versions"]], rest["next"]) == (["1.0.0"], None)
+    wrong = await ask("dwcp/api/models/iris/versions", params={"after": "newest"})
+    check_problem(wrong, 400, "InvalidVersionError")
+    check_problem(await ask("dwcp/api/models", params={"limit": "1001"}), 400, "RequestError")
 
 
 async def test_the_sequence_grows_with_each_change(ask: Ask, registered: store.Stores) -> None:

@@ -162,3 +162,45 @@ def test_aliases_are_set_and_removed_and_a_version_is_archived(page: Page, jupyt
     confirm(page, "Archive", "models/named/versions/1.0.0/promote")
     expect(version_of(page, "named@1.0.0")).to_contain_text("archived")
     assert registry.get_model("named@1.0.0").stage == "archived"
+
+
+def test_a_version_has_a_tab_with_its_lineage_and_history(page: Page, jupyter: Jupyter, make: Make) -> None:
+    registry = make("traced")
+    data = {"training_dataset": "flowers <b>2025</b>.csv"}
+    registry.register_model(ModelMetadata(name="traced", version="1.2.0", parent="traced@1.1.0", **data))
+    open_lab(page, jupyter)
+    unfold(page, "traced")
+    choose(page, "traced@1.1.0", "Lineage and history")
+    lineage = page.get_by_role("region", name="Lineage of traced@1.1.0")
+    nodes = ("version traced@1.0.0", "version traced@1.1.0", "version traced@1.2.0", "data flowers <b>2025</b>.csv")
+    for node in nodes:
+        expect(lineage.get_by_role("button", name=node)).to_be_visible()
+    expect(lineage.get_by_role("button", name=nodes[1])).to_have_attribute("aria-pressed", "true")
+    lineage.get_by_role("button", name=nodes[3]).press("Enter")
+    expect(lineage.locator("dl")).to_contain_text("flowers <b>2025</b>.csv")
+    expect(lineage.locator(".dwcp-Box.dwcp-mod-far")).to_have_count(2)  # the versions before the one made of the data
+    history = page.get_by_role("region", name="History of traced@1.1.0")
+    expect(history.locator("tbody tr")).to_have_count(2)
+    expect(history.locator("tbody tr").first).to_contain_text("development → staging")
+    registry.set_alias("traced@1.1.0", "champion")
+    expect(history.locator("tbody tr").first).to_contain_text("alias champion set")
+    history.get_by_role("checkbox").check()
+    expect(history.locator("tbody tr")).to_have_count(6)
+    lineage.get_by_role("button", name=nodes[2]).click()
+    lineage.locator("dl").get_by_role("button", name="traced@1.2.0").click()
+    expect(page.get_by_role("region", name="Lineage of traced@1.2.0")).to_be_visible()
+
+
+def test_a_long_list_of_versions_is_shown_in_pages(page: Page, jupyter: Jupyter, make: Make) -> None:
+    registry = make("many")
+    for number in range(23):
+        registry.register_model(ModelMetadata(name="many", version=f"2.{number}.0"))
+    open_lab(page, jupyter)
+    unfold(page, "many")
+    versions = page.get_by_role("list", name="Versions of many").locator("> li")
+    expect(versions).to_have_count(20)
+    expect(versions.first).to_contain_text("2.22.0")
+    page.get_by_role("button", name="Show more versions").click()
+    expect(versions).to_have_count(25)
+    expect(versions.last).to_contain_text("1.0.0")
+    expect(page.get_by_role("button", name="Show more versions")).to_have_count(0)
