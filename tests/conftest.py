@@ -17,6 +17,26 @@ def _no_settings_from_outside(monkeypatch):
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def postgresql():
+    """A PostgreSQL server; see `tests.postgresql.Server`."""
+    from tests.postgresql import Server
+
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["duckdb", "sqlite", "postgresql"])
+def metadata_url(request):
+    """What ``DWCP_METADATA_URL`` would hold, once for each database: an empty one."""
+    if request.param != "postgresql":
+        yield request.param
+        return
+    with request.getfixturevalue("postgresql").schema() as url:
+        yield url
+
+
 @pytest.fixture
 def stores(tmp_path):
     """Stores of an empty workspace."""

@@ -23,7 +23,7 @@ from dwcp_jupyter.server.questions import Question
 from dwcp_jupyter.server.workspaces import WorkspaceEntry, Workspaces
 from dwcp_jupyter.serving.endpoints import EndpointDescription, ExecutionMode
 from dwcp_jupyter.serving.metrics import EndpointMetrics, Snapshot
-from dwcp_jupyter.store import schema
+from dwcp_jupyter.store import Stores, schema
 from dwcp_jupyter.supervisor.reports import Status
 from dwcp_jupyter.supervisor.state import ProcessStatus, read_state
 
@@ -35,6 +35,7 @@ __all__ = [
     "model",
     "model_json",
     "models",
+    "sequence_of",
     "status",
     "version_json",
     "versions",
@@ -46,14 +47,14 @@ _GATEWAY = "gateway"
 
 
 def status(question: Question) -> dict[str, Any]:
-    """Return versions, workspaces and the numbers that grow with each change; reads two small files only."""
+    """Return versions, workspaces and the numbers that grow with each change; it is asked every few seconds."""
     entry, workspaces = question.entry, question.workspaces
     default = workspaces.default()
     return {
         "version": __version__,
         "workspace": _workspace(workspaces, entry, is_default=entry is default),
         "workspaces": [_workspace(workspaces, item, is_default=item is default) for item in workspaces.known()],
-        "sequence": _sequence(entry.root),
+        "sequence": sequence_of(entry.stores),
         "state_sequence": read_state(entry.root / "run" / "state.json").sequence,
         "is_serving": supervisor.find(entry.root) is not None,
         "actor": {"name": question.actor.name, "assurance": str(question.actor.assurance)},
@@ -143,9 +144,12 @@ def _workspace(workspaces: Workspaces, entry: WorkspaceEntry, *, is_default: boo
     }
 
 
-def _sequence(root: Path) -> int:
+def sequence_of(stores: Stores) -> int:
+    """Return the number of the newest event: from a small file, or where other machines write too from the database."""
+    if stores.metadata.dialect == "postgresql":
+        return stores.metadata.head()[0]
     with contextlib.suppress(OSError, ValueError):
-        return int((root / "run" / "sequence").read_text(encoding="ascii"))
+        return int((stores.root / "run" / "sequence").read_text(encoding="ascii"))
     return 0
 
 

@@ -396,14 +396,24 @@ class PooledConnections:
 
     def _start_afresh(self) -> None:
         is_sqlite = self._url.get_backend_name() == "sqlite"
-        arguments: dict[str, Any] = {"timeout": self._timeout_s, "check_same_thread": False} if is_sqlite else {}
-        self._engine: Engine = sa.create_engine(self._url, connect_args=arguments)
+        arguments: dict[str, Any] = {"timeout": self._timeout_s, "check_same_thread": False}
+        if not is_sqlite:
+            arguments = {"application_name": "dwcp_jupyter", "connect_timeout": max(2, int(self._timeout_s))}
+        self._engine: Engine = sa.create_engine(self._url, connect_args=arguments, pool_pre_ping=not is_sqlite)
         if is_sqlite:
             sa.event.listen(self._engine, "connect", _configure_sqlite)
             sa.event.listen(self._engine, "connect", self._remember)
             sa.event.listen(self._engine, "checkout", self._refuse_removed)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
+        else:
+            sa.event.listen(self._engine, "begin", self._begin_postgresql)
         self._local = threading.local()
+
+    def _begin_postgresql(self, connection: Connection) -> None:
+        if connection.get_execution_options().get("dwcp_write"):  # each statement sees what was committed before it
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {round(1000 * self._timeout_s)}")
+        else:  # all statements see one moment
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
     def _remember(self, _connection: Any, record: Any) -> None:
         if self._url.database:

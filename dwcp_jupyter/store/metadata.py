@@ -25,11 +25,12 @@ from sqlalchemy.exc import DBAPIError
 from dwcp_jupyter import clock, config
 from dwcp_jupyter.events import Actor, ChainBreak, Event, Record, local_actor
 from dwcp_jupyter.exceptions import LeaseTimeoutError, SettingError, WorkspaceError
+from dwcp_jupyter.extras import require
 from dwcp_jupyter.store import event_log, schema
 from dwcp_jupyter.store.combining import Operation, Spool, Ticket, Write
 from dwcp_jupyter.store.connections import Connections, LeasedConnections, PooledConnections, is_removed
 from dwcp_jupyter.store.inserting import insert_rows
-from dwcp_jupyter.store.migrations import migrate
+from dwcp_jupyter.store.migrations import is_founded, migrate
 
 __all__ = ["Metadata", "Transaction"]
 
@@ -95,6 +96,7 @@ class Metadata:
         self._now = now
         self._local = threading.local()
         self._connections: Connections | None = None
+        self._is_founded = False
         self._mutex = threading.Lock()
 
     @contextmanager
@@ -240,7 +242,12 @@ class Metadata:
     def exists(self) -> bool:
         """Whether anything was ever written."""
         path = _file(self.url)
-        return path is None or path.exists()
+        if path is not None:
+            return path.exists()
+        if not self._is_founded:
+            with _readable(self.url, self._timeout_s), self._open().connection() as opened:
+                self._is_founded = is_founded(opened)
+        return self._is_founded
 
     def events(
         self,
@@ -387,18 +394,24 @@ def _readable(url: sa.URL, timeout_s: float) -> Iterator[None]:
     except DBAPIError as exc:
         reason = str(exc.orig).strip().splitlines()[0] if exc.orig is not None and str(exc.orig).strip() else str(exc)
         lowered = reason.lower()
-        if "database is locked" in lowered:
-            raise LeaseTimeoutError(path=str(_file(url) or url), holder_pid=None, waited_s=timeout_s) from exc
+        if any(sign in lowered for sign in _BUSY):
+            raise LeaseTimeoutError(path=_shown(url), holder_pid=None, waited_s=timeout_s) from exc
         if isinstance(exc, sa.exc.IntegrityError):
             raise
+        if url.get_backend_name() == "postgresql" and isinstance(exc, sa.exc.OperationalError):
+            raise WorkspaceError(
+                f"The metadata at '{_shown(url)}' cannot be reached: {reason}. A change that was being committed may "
+                "be kept or not: look at the server and DWCP_METADATA_URL, then at %audit, and repeat what is missing."
+            ) from exc
         if any(sign in lowered for sign in _UNUSABLE):
             raise WorkspaceError(
-                f"The metadata at '{_file(url) or url}' cannot be used: {reason}. "
+                f"The metadata at '{_shown(url)}' cannot be used: {reason}. "
                 "Nothing of this change was kept. Free space or mend the file (or restore a copy), then repeat."
             ) from exc
         raise
 
 
+_BUSY = ("database is locked", "lock timeout")
 _UNUSABLE = (
     *("no space", "disk", "i/o error", "io error", "file too large", "permission", "readonly", "read-only"),
     *("not a valid duckdb", "not a database", "malformed", "corrupt"),
@@ -426,8 +439,11 @@ def _url(root: Path, setting: str) -> sa.URL:
         url = sa.make_url(setting)
     except sa.exc.ArgumentError as exc:
         raise SettingError(
-            f"metadata_url='{setting}' is no database URL. Use 'sqlite' or sqlite:///path/file."
+            f"metadata_url='{_without_password(setting)}' is no database URL. Use 'sqlite', sqlite:///path/file, or "
+            "postgresql://user@host/database."
         ) from exc
+    if url.drivername in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in _FACTORIES:
         raise SettingError(
             f"metadata_url names '{url.get_backend_name()}'. Metadata can lie in: {', '.join(sorted(_FACTORIES))}."
@@ -437,6 +453,17 @@ def _url(root: Path, setting: str) -> sa.URL:
 
 def _file(url: sa.URL) -> Path | None:
     return Path(url.database) if url.get_backend_name() in {"duckdb", "sqlite"} and url.database else None
+
+
+def _shown(url: sa.URL) -> str:
+    """Return a file's path, or a URL without its password."""
+    return str(_file(url) or url.render_as_string(hide_password=True))
+
+
+def _without_password(text: str) -> str:
+    """Return what was meant for a URL without what stands before its last ``@``."""
+    head, at, tail = text.rpartition("@")
+    return f"{head.partition('//')[0]}//…@{tail}" if at else text
 
 
 def _duckdb(url: sa.URL, root: Path, timeout_s: float) -> Connections:
@@ -461,19 +488,19 @@ def _duckdb(url: sa.URL, root: Path, timeout_s: float) -> Connections:
 
 
 def _pooled(url: sa.URL, _root: Path, timeout_s: float) -> Connections:
+    if url.drivername == "postgresql+psycopg":
+        require("psycopg", extra="postgres", purpose="Metadata on PostgreSQL")
     try:
         return PooledConnections(url, timeout_s=timeout_s)
     except ModuleNotFoundError as exc:
-        package = _PACKAGES.get(exc.name or "", exc.name)
         raise SettingError(
-            f"metadata_url='{url}' needs the driver '{exc.name}', which is not installed. Install it with: pip install "
-            f"'{package}'"
+            f"metadata_url='{_shown(url)}' needs the driver '{exc.name}', which is not installed. Install it, or use "
+            "postgresql:// with: pip install 'dwcp-jupyter[postgres]'"
         ) from exc
     except sa.exc.NoSuchModuleError as exc:
-        raise SettingError(f"metadata_url='{url}' names a driver that SQLAlchemy does not know: {exc}.") from exc
-
-
-_PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
+        raise SettingError(
+            f"metadata_url='{_shown(url)}' names a driver that SQLAlchemy does not know: {exc}."
+        ) from exc
 
 
 _FACTORIES: dict[str, Callable[[sa.URL, Path, float], Connections]] = {

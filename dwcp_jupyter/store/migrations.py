@@ -17,7 +17,7 @@ from dwcp_jupyter import clock, events
 from dwcp_jupyter.exceptions import SchemaTooNewError
 from dwcp_jupyter.store import schema
 
-__all__ = ["MIGRATIONS", "migrate"]
+__all__ = ["MIGRATIONS", "is_founded", "migrate"]
 
 
 def _create_tables(connection: Connection) -> None:
@@ -60,12 +60,22 @@ def migrate(connection: Connection, *, now: clock.Clock) -> None:
             )
 
 
+def is_founded(connection: Connection) -> bool:
+    """Return whether the database holds a workspace; the caller is in no transaction."""
+    with connection.begin():
+        return _has_migrations(connection)
+
+
 def _applied(connection: Connection) -> set[int]:
-    """Return the numbers that the database knows; SQLAlchemy's inspector would cost DuckDB tens of milliseconds."""
-    is_there = text(_SQLITE if connection.dialect.name == "sqlite" else _STANDARD)
-    if not connection.execute(is_there, {"name": schema.migrations.name}).all():
+    if not _has_migrations(connection):
         return set()
     return set(connection.execute(select(schema.migrations.c.number)).scalars())
+
+
+def _has_migrations(connection: Connection) -> bool:
+    """Return whether the table is there; SQLAlchemy's inspector would cost DuckDB tens of milliseconds."""
+    is_there = text(_SQLITE if connection.dialect.name == "sqlite" else _STANDARD)
+    return connection.execute(is_there, {"name": schema.migrations.name}).first() is not None
 
 
 _SQLITE = "SELECT 1 FROM sqlite_master WHERE name = :name"

@@ -14,9 +14,12 @@ from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Tex
 
 from dwcp_jupyter import hashing
 
-__all__ = ["METADATA", "SCHEMA_VERSION", "dump", "load"]
+__all__ = ["METADATA", "SCHEMA_VERSION", "Name", "dump", "load"]
 
 METADATA = MetaData()
+
+Name = String().with_variant(String(collation="C"), "postgresql")
+"""Text that sorts by code points, whatever the language of the database."""
 
 migrations = Table(
     "schema_migrations",
@@ -31,7 +34,7 @@ events = Table(
     METADATA,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", String, nullable=False),
-    Column("subject", String, nullable=False),
+    Column("subject", Name, nullable=False),
     Column("time", String, nullable=False),
     Column("body", Text, nullable=False),
     Column("hash", String, nullable=False),
@@ -49,7 +52,7 @@ models = Table(
     "models",
     METADATA,
     Column("id", String, primary_key=True),
-    Column("name", String, nullable=False, unique=True),
+    Column("name", Name, nullable=False, unique=True),
     Column("description", Text, nullable=False),
     Column("task_type", String),
     Column("tags", Text, nullable=False),
@@ -97,7 +100,7 @@ aliases = Table(
     "aliases",
     METADATA,
     Column("model_id", String, primary_key=True),
-    Column("alias", String, primary_key=True),
+    Column("alias", Name, primary_key=True),
     Column("version_id", String, nullable=False),
     Column("updated_at", String, nullable=False),
 )
@@ -201,7 +204,7 @@ endpoints = Table(
     "endpoints",
     METADATA,
     Column("id", String, primary_key=True),
-    Column("name", String, nullable=False, unique=True),
+    Column("name", Name, nullable=False, unique=True),
     Column("model_id", String, nullable=False),
     Column("version_id", String, nullable=False),
     Column("lifetime", String, nullable=False),

@@ -1,4 +1,4 @@
-"""A registry on each database that needs no server, with a clock that the test moves."""
+"""A registry on each database, with a clock that the test moves."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -27,17 +27,17 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(params=["duckdb", "sqlite"])
-def registry(tmp_path, request):
-    stores = store.open(tmp_path / "w", settings=config.load(metadata_url=request.param))
+@pytest.fixture
+def registry(tmp_path, metadata_url):
+    stores = store.open(tmp_path / "w", settings=config.load(metadata_url=metadata_url))
     yield ModelRegistry(stores)
     stores.close()
 
 
-@pytest.fixture(params=["duckdb", "sqlite"])
-def guarded(tmp_path, request, clock, classifier, iris):
+@pytest.fixture
+def guarded(tmp_path, metadata_url, clock, classifier, iris):
     """A registry with the sealed versions churn@1.0.0, 1.1.0 and 1.2.0 in staging."""
-    stores = store.open(tmp_path / "w", settings=config.load(metadata_url=request.param), clock=clock)
+    stores = store.open(tmp_path / "w", settings=config.load(metadata_url=metadata_url), clock=clock)
     registry = ModelRegistry(stores)
     for number in range(3):
         metadata = ModelMetadata(name="churn", version=f"1.{number}.0", metrics={"test_accuracy": 0.9 + number / 100})

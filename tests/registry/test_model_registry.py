@@ -333,6 +333,7 @@ class TestPages:
                 sa.event.remove(sa.engine.Engine, "before_cursor_execute", listener)
             return len(seen)
 
+        statements()  # opens what is opened once
         before = statements()
         for number in range(9):
             drafts.register_model(ModelMetadata(name=f"more-{number}", version="1.0.0"))
@@ -577,16 +578,15 @@ def _register_many(root, number, url):
         registry.register_model(ModelMetadata(name="shared"), bump="patch")
 
 
-@pytest.mark.parametrize("url", ["duckdb", "sqlite"])
-def test_processes_at_once_lose_and_double_nothing(tmp_path, url):
+def test_processes_at_once_lose_and_double_nothing(tmp_path, metadata_url):
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_register_many, args=(tmp_path / "w", 25, url)) for _ in range(4)]
+    workers = [context.Process(target=_register_many, args=(tmp_path / "w", 25, metadata_url)) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(200)
     assert [worker.exitcode for worker in workers] == [0] * 4
-    stores = store.open(tmp_path / "w", settings=config.load(metadata_url=url))
+    stores = store.open(tmp_path / "w", settings=config.load(metadata_url=metadata_url))
     versions = [v.version for v in ModelRegistry(stores).list_versions("shared")]
     assert len(versions) == len(set(versions)) == 100
     assert stores.metadata.verify() is True

@@ -47,12 +47,16 @@ class RegistryMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(prefix="dwcp-machine-")
         self.time = datetime(2026, 1, 1, tzinfo=UTC)
         self.stores = store.open(
-            Path(self.folder.name) / "w", settings=config.load(metadata_url=self.database), clock=self.now
+            Path(self.folder.name) / "w", settings=config.load(metadata_url=self.empty_database()), clock=self.now
         )
         self.registry = ModelRegistry(self.stores)
         self.known: dict[str, _Version] = {}
         self.aliases: dict[tuple[str, str], str] = {}
         self.clock = 0
+
+    def empty_database(self):
+        """Return what ``DWCP_METADATA_URL`` would hold."""
+        return self.database
 
     def now(self):
         self.time += timedelta(seconds=1)
@@ -204,10 +208,29 @@ class RegistryMachine(RuleBasedStateMachine):
         assert self.registry.verify() is True
 
 
-@pytest.mark.parametrize("database", ["duckdb", "sqlite"])
-def test_random_lives_agree_with_the_model(database, tmp_path, classifier, iris):
+class OnServer(RegistryMachine):
+    """Each life in a schema of its own."""
+
+    server = None
+
+    def empty_database(self):
+        self.schema = self.server.schema()
+        return self.schema.__enter__()
+
+    def teardown(self):
+        super().teardown()
+        if hasattr(self, "schema"):
+            self.schema.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("database", ["duckdb", "sqlite", "postgresql"])
+def test_random_lives_agree_with_the_model(database, request, tmp_path, classifier, iris):
     flavors.save_model(classifier, tmp_path / "package", input_example=iris[0].head(2))
-    machine = type("Machine", (RegistryMachine,), {"database": database, "package": tmp_path / "package"})
+    lived = {"database": database, "package": tmp_path / "package"}
+    if database == "postgresql":
+        machine = type("Machine", (OnServer,), {**lived, "server": request.getfixturevalue("postgresql")})
+    else:
+        machine = type("Machine", (RegistryMachine,), lived)
     machine.TestCase.settings = settings(
         max_examples=8, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
     )

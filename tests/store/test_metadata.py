@@ -25,6 +25,13 @@ class TestDuckDB(MetadataContract):
         return "duckdb"
 
 
+class TestPostgreSQL(MetadataContract):
+    @pytest.fixture
+    def metadata_url(self, postgresql):
+        with postgresql.schema() as url:
+            yield url
+
+
 class TestSQLite(MetadataContract):
     @pytest.fixture
     def metadata_url(self):
@@ -222,8 +229,8 @@ def test_a_url_that_cannot_hold_metadata_is_refused(tmp_path, url):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("postgresql+psycopg2://host/db", r"pip install 'psycopg2-binary'"),
-        ("postgresql+asyncpg://host/db", "pip install 'asyncpg'"),
+        ("postgresql+psycopg2://host/db", r"'psycopg2'.* pip install 'dwcp-jupyter\[postgres\]'"),
+        ("postgresql+asyncpg://host/db", r"'asyncpg'.* pip install 'dwcp-jupyter\[postgres\]'"),
         ("postgresql+nonsense://host/db", "does not know"),
     ],
 )
