@@ -27,6 +27,7 @@ IPython: ``server`` and ``magics`` each hold one table that maps them.
     │   ├── ApprovalNotFoundError (LookupError)  no such request
     │   └── ApprovalConflictError                a request that is decided, or asked for, already
     ├── GateError (PermissionError)              a stage change for which the evidence does not pass
+    ├── FilterError (ValueError)                 a search that cannot be understood
     ├── PolicyError (ValueError)                 a stage policy that cannot be one
     ├── SignatureError (ValueError)              data that do not fit a model's signature
     ├── FlavorError (TypeError)                  a model that no flavor can keep
@@ -57,6 +58,7 @@ __all__ = [
     "DwcpError",
     "EndpointExistsError",
     "EndpointNotFoundError",
+    "FilterError",
     "FlavorError",
     "GateError",
     "IntegrityError",
@@ -252,6 +254,10 @@ class GateError(DwcpError, PermissionError):
     def __init__(self, message: str, *, failures: Sequence[str]) -> None:
         super().__init__(message)
         self.failures = tuple(failures)
+
+
+class FilterError(DwcpError, ValueError):
+    """A search that cannot be understood; the message says at which character."""
 
 
 class PolicyError(DwcpError, ValueError):

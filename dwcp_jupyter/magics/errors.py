@@ -51,6 +51,7 @@ TABLE: dict[type[errors.DwcpError], Shown] = {
     errors.MonitoringError: Shown.USAGE,
     errors.PipelineConfigError: Shown.USAGE,
     errors.PipelineError: Shown.ITSELF,
+    errors.FilterError: Shown.USAGE,
     errors.PolicyError: Shown.USAGE,
     errors.PredictionError: Shown.ITSELF,
     errors.QueueFullError: Shown.ITSELF,

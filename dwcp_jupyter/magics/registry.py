@@ -90,6 +90,7 @@ class RegistryMagics(WorkspaceBound):
     )
     @argument("--stage", choices=STAGES, default=None, help="Only models, or versions, in this stage.")
     @argument("--tag", default=None, help="Only models, or versions, with this tag.")
+    @argument("--where", metavar="CONDITION", default=None, help="Versions that meet it, of the model or of all.")
     @output("Keep the list in this variable too.")
     @line_magic
     @reported
@@ -99,6 +100,7 @@ class RegistryMagics(WorkspaceBound):
         Examples
         --------
         ``%models churn``; in Python: ``dwcp_jupyter.Workspace().registry.list_versions("churn")``.
+        ``%models --where "metrics.test_accuracy >= 0.9 and tag = 'risk'"``; in Python: ``search_versions``.
         """
         args = parse(self.models, line)
         return self.give(self._found(args), args.output)
@@ -108,6 +110,8 @@ class RegistryMagics(WorkspaceBound):
 
         registry = self.workspace.registry
         wanted = {key: value for key in ("stage", "tag") if (value := getattr(args, key)) is not None}
+        if args.where is not None:
+            return self._search(args, wanted)
         if args.name is None:
             return ModelList(registry.list_models(wanted), wanted=wanted)
         if "@" not in args.name:
@@ -117,6 +121,16 @@ class RegistryMagics(WorkspaceBound):
                 f"'{args.name}' is one version. Leave --{' and --'.join(wanted)} out, or name the model alone."
             )
         return registry.get_model(args.name)
+
+    def _search(self, args: Namespace, wanted: dict[str, str]) -> Any:
+        from dwcp_jupyter.registry import VersionList
+
+        if args.name is not None and "@" in args.name:
+            raise UsageError(f"'{args.name}' is one version. Leave --where out, or name the model alone.")
+        registry = self.workspace.registry
+        name = None if args.name is None else registry.describe_model(args.name).name
+        found = registry.search_versions(args.where)
+        return VersionList(v for v in found if name in (None, v.name)).only(**wanted)
 
     @magic_arguments()
     @argument("model", help="A reference such as churn@1.2.0.")

@@ -26,7 +26,17 @@ from dwcp_jupyter.exceptions import (
     ModelNotFoundError,
     did_you_mean,
 )
-from dwcp_jupyter.registry import listing, proof, recording, registration, resolution, rows, trash, trusting
+from dwcp_jupyter.registry import (
+    listing,
+    proof,
+    recording,
+    registration,
+    resolution,
+    rows,
+    searching,
+    trash,
+    trusting,
+)
 from dwcp_jupyter.registry.checking import check_mapping, check_tags, check_text
 from dwcp_jupyter.registry.comparison import Comparison, ComparisonList, compare_metrics
 from dwcp_jupyter.registry.guarding import GuardedStages
@@ -217,6 +227,41 @@ class ModelRegistry(GuardedStages):
         with self._stores.metadata.read() as connection:
             model = resolution.model_row(connection, model_id.partition("@")[0])
             return VersionList(listing.find_versions(connection, model, limit=listing.check_limit(limit), after=after))
+
+    def search_versions(
+        self, condition: str = "", *, order_by: str | None = None, limit: int | None = None, after: str | None = None
+    ) -> VersionList:
+        """Return the versions of all models that meet a condition, by name and then the highest first.
+
+        Parameters
+        ----------
+        condition : str
+            Comparisons joined by ``and``, ``or``, ``not`` and parentheses. Fields: ``name``, ``version``, ``stage``,
+            ``alias``, ``tag``, ``framework``, ``task_type``, ``author``, ``created_by``, ``created_at``,
+            ``description``, ``changelog``, ``run_id``, and by their names ``metrics.``, ``params.`` and
+            ``custom_metadata.``. Operators: ``= != < <= > >= like``.
+        order_by : str, optional
+            ``name``, ``version``, ``created_at`` or a metric, with ``asc`` or ``desc``: ``"metrics.auc desc"``.
+        limit : int, optional
+            The size of a page; all without it.
+        after : str, optional
+            Reference of the last version of the page before.
+
+        Raises
+        ------
+        FilterError
+            If it cannot be understood; it says where.
+
+        Examples
+        --------
+        ``registry.search_versions("metrics.test_accuracy >= 0.95 and tag = 'risk' and stage != 'archived'")``
+        """
+        with self._stores.metadata.read() as connection:
+            return VersionList(
+                searching.search(
+                    connection, condition, order_by=order_by, limit=listing.check_limit(limit), after=after
+                )
+            )
 
     def describe_model(self, model_id: str) -> Model:
         """Return a model as a whole: its description, tags, stages and aliases."""

@@ -215,8 +215,10 @@ class VersionList(Listed[ModelVersion]):
         return VersionList(found, wanted=wanted)
 
     def _view(self) -> View:
+        is_mixed = len({v.name for v in self}) > 1
         rows = [
             (
+                *([v.name] if is_mixed else []),
                 v.version,
                 f"{v.stage} (draft)" if v.is_draft else str(v.stage),
                 ", ".join(v.aliases),
@@ -227,8 +229,9 @@ class VersionList(Listed[ModelVersion]):
             )
             for v in self
         ]
-        columns = ("Version", "Stage", "Aliases", "Metrics", "Framework", "Changelog", "Registered")
-        title = f"Versions of {self[0].name}" if rows else "Versions"
+        columns = ["Version", "Stage", "Aliases", "Metrics", "Framework", "Changelog", "Registered"]
+        columns = ["Model", *columns] if is_mixed else columns
+        title = f"Versions of {self[0].name}" if rows and not is_mixed else "Versions"
         return View(title, [Table(columns, rows)] if rows else [_empty("version", self._wanted)])
 
 

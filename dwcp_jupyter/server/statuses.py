@@ -36,6 +36,7 @@ STATUSES: dict[type[DwcpError], int] = {
     exceptions.DeploymentError: 502,
     exceptions.EndpointExistsError: 409,
     exceptions.EndpointNotFoundError: 404,
+    exceptions.FilterError: 400,
     exceptions.FlavorError: 422,
     exceptions.GateError: 409,
     exceptions.IntegrityError: 500,

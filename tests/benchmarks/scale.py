@@ -80,8 +80,8 @@ def _table(found: dict[tuple[str, int], Times], sizes: tuple[int, ...]) -> Table
     for call in calls:
         for size in sizes:
             medians = [
-                [statistics.median(found[name, size][call][kind]) if (name, size) in found else None for kind in _KINDS]
-                for name in (_OURS, _MLFLOW)
+                [statistics.median(times[call][kind]) if call in times else None for kind in _KINDS]
+                for times in (found.get((name, size), {}) for name in (_OURS, _MLFLOW))
             ]
             gains = [ratio(theirs, ours) for ours, theirs in zip(*medians, strict=True)]
             rows.append((call, f"{size:,}", *(m if m is not None else "-" for m in (*medians[0], *medians[1])), *gains))

@@ -143,6 +143,8 @@ def test_a_cell_whose_body_fails_registers_nothing(shell, run, with_model, tmp_p
         ("%register iris --model forest --metrics unknown", "is nan"),
         ("%register iris --tag 'large", "is not closed"),
         ("%models --stage foo", "invalid choice: 'foo'"),
+        ("%models iris@1.0.0 --where \"tag = 'a'\"", "Leave --where out"),
+        ("%models --where \"tags = 'a'\"", "Did you mean 'tag'"),
         ("%models iris@1.0.0 --stage staging --tag a", "Leave --stage and --tag out"),
     ],
 )
@@ -197,6 +199,9 @@ def test_models_are_listed_by_stage_and_tag(run, with_model):
     assert [v.version for v in run("%models iris --tag large")] == ["1.1.0"]
     assert [m.name for m in run("%models --tag small")] == ["iris"]
     assert "No model has the tag 'zz'." in run("%models --tag zz")._view().to_text()
+    assert [v.reference for v in run("%models --where \"stage = 'staging'\"")] == ["iris@1.0.0"]
+    assert [v.version for v in run("%models iris --where \"tag = 'large'\"")] == ["1.1.0"]
+    assert run("%models iris --stage staging --where \"tag = 'large'\"") == ()
     assert "No version has the stage 'archived'" in run("%models iris --stage archived")._view().to_text()
     assert "no model yet" not in run("%models --stage production")._view().to_text()
 

@@ -45,6 +45,10 @@ class Ours:
             "page of 100 versions": lambda _: registry.list_versions("churn", limit=_PAGE),
             "version by alias": lambda _: registry.get_model("churn@champion"),
             "model with its aliases": lambda _: registry.describe_model("churn"),
+            "search by tag": lambda _: registry.search_versions("name = 'churn' and tag = 'rare'", limit=_PAGE),
+            "search by metric and tag": lambda _: registry.search_versions(
+                "metrics.test_accuracy >= 0.9 and tag = 'rare'", limit=_PAGE
+            ),
             "set alias": lambda turn: registry.set_alias(f"churn@1.{turn % 7}.0", "candidate"),
         }
 
@@ -92,6 +96,9 @@ class Mlflow:
             "page of 100 versions": lambda _: client.search_model_versions("name='churn'", max_results=_PAGE),
             "version by alias": lambda _: client.get_model_version_by_alias("churn", "champion"),
             "model with its aliases": lambda _: client.get_registered_model("churn"),
+            "search by tag": lambda _: client.search_model_versions(
+                "name='churn' and tag.kind='rare'", max_results=_PAGE
+            ),
             "set alias": lambda turn: client.set_registered_model_alias("churn", "candidate", str(1 + turn % 7)),
         }
 
