@@ -27,6 +27,16 @@ def postgresql():
     server.close()
 
 
+@pytest.fixture(scope="session")
+def s3():
+    """An S3 server; see `tests.s3.Server`."""
+    from tests.s3 import Server
+
+    server = Server()
+    yield server
+    server.close()
+
+
 @pytest.fixture(params=["duckdb", "sqlite", "postgresql"])
 def metadata_url(request):
     """What ``DWCP_METADATA_URL`` would hold, once for each database: an empty one."""

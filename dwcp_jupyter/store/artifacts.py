@@ -18,11 +18,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from dwcp_jupyter import hashing
 from dwcp_jupyter.exceptions import ArtifactNotFoundError, IntegrityError, WorkspaceError
+from dwcp_jupyter.store.filesystems import Place
 
 __all__ = ["Artifact", "ArtifactStore", "Blob"]
 
@@ -56,8 +54,37 @@ class ArtifactStore:
     """
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
-        self._filesystem, self._base = fsspec.core.url_to_fs(os.fspath(location))
-        self._is_local = isinstance(self._filesystem, LocalFileSystem)
+        self._place = Place(location)
+        self._is_local = self._place.is_local
+
+    @property
+    def location(self) -> str:
+        """Folder or URL."""
+        return self._place.location
+
+    @property
+    def _filesystem(self) -> Any:
+        return self._place.filesystem
+
+    @property
+    def _base(self) -> str:
+        return self._place.base
+
+    def now(self) -> datetime:
+        """Return the time by which `Blob.written_at` is told."""
+        return self._place.now()
+
+    def ask(self) -> None:
+        """Return if the store answers; an empty one need not be there yet.
+
+        Raises
+        ------
+        WorkspaceError, MissingExtraError
+            If it does not.
+        """
+        if not self._is_local:
+            self.now()
+            self.exists(hashing.sha256_bytes(b""))
 
     def put_bytes(self, data: bytes) -> Artifact:
         """Keep `data`."""
@@ -102,7 +129,8 @@ class ArtifactStore:
             If there is no such blob, or its bytes were changed.
         """
         try:
-            data: bytes = self._filesystem.cat_file(self._path(sha256))
+            with self._place.speaking("read", may_miss=True):
+                data: bytes = self._filesystem.cat_file(self._path(sha256))
         except FileNotFoundError as exc:
             raise ArtifactNotFoundError(
                 f"No artifact {sha256} in '{self._base}'. Restore it from a backup, or register the version again."
@@ -114,9 +142,13 @@ class ArtifactStore:
         """Write a blob to the path `destination`, checked; return that path."""
         target = Path(destination)
         try:
-            self._filesystem.get_file(self._path(sha256), os.fspath(target))
+            with self._place.speaking("read", may_miss=True):
+                self._filesystem.get_file(self._path(sha256), os.fspath(target))
         except FileNotFoundError as exc:
             raise ArtifactNotFoundError(f"No artifact {sha256} in '{self._base}'.") from exc
+        except WorkspaceError:
+            target.unlink(missing_ok=True)
+            raise
         try:
             self._check(sha256, hashing.sha256_file(target))
         except IntegrityError:
@@ -161,12 +193,14 @@ class ArtifactStore:
 
     def exists(self, sha256: str) -> bool:
         """Return whether there is such a blob."""
-        return bool(self._filesystem.exists(self._path(sha256)))
+        with self._place.speaking("asked"):
+            return bool(self._filesystem.exists(self._path(sha256)))
 
     def list_blobs(self) -> list[Blob]:
         """Return every blob, those that were never finished too."""
         try:
-            found = self._filesystem.find(f"{self._base}/sha256", detail=True)
+            with self._place.speaking("listed", may_miss=True):
+                found = self._filesystem.find(f"{self._base}/sha256", detail=True)
         except FileNotFoundError:
             return []
         blobs = []
@@ -190,7 +224,10 @@ class ArtifactStore:
         it in time, or finds nothing and writes them anew.
         """
         if not self._is_local:
-            self._filesystem.rm_file(blob.path)
+            with self._place.speaking("asked to remove an object"):
+                if _written_at(self._filesystem.info(blob.path)) > unless_after:
+                    return False
+                self._filesystem.rm_file(blob.path)
             return True
         path = Path(blob.path)
         aside = path.with_name(f".{uuid.uuid4().hex}.partial")
@@ -215,10 +252,11 @@ class ArtifactStore:
             if self._is_local:
                 os.utime(path)
                 return hashing.sha256_file(Path(path)) == artifact.sha256
-            info = self._filesystem.info(path)
+            with self._place.speaking("asked", may_miss=True):
+                info = self._filesystem.info(path)
         except FileNotFoundError:
             return False
-        return info["size"] == artifact.size_bytes and datetime.now(UTC) - _written_at(info) < _RENEWED_AFTER
+        return info["size"] == artifact.size_bytes and self.now() - _written_at(info) < _RENEWED_AFTER
 
     def _path(self, sha256: str) -> str:
         if not _is_sum(sha256):
@@ -237,10 +275,11 @@ class ArtifactStore:
     def _write(self, sha256: str, *, data: bytes | None = None, source: Path | None = None) -> None:
         target = self._path(sha256)
         if not self._is_local:  # object stores show an object only when it is whole
-            if data is not None:
-                self._filesystem.pipe_file(target, data)
-            elif source is not None:
-                self._filesystem.put_file(os.fspath(source), target)
+            with self._place.speaking("written"):
+                if data is not None:
+                    self._filesystem.pipe_file(target, data)
+                elif source is not None:
+                    self._filesystem.put_file(os.fspath(source), target)
             return
         folder = Path(target).parent
         partial = folder / f".{uuid.uuid4().hex}.partial"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import select
 
@@ -51,7 +51,7 @@ def collect(
         If a directory that is needed cannot be read: which files belong to it cannot be told then, and nothing is
         removed.
     """
-    limit = datetime.now(UTC) - grace
+    limit = artifacts.now() - grace
     old = [blob for blob in artifacts.list_blobs() if blob.written_at <= limit]  # before asking what is needed
     needed = _needed(metadata, artifacts, set(without))
     doomed = [blob for blob in old if blob.sha256 is None or blob.sha256 not in needed]

@@ -91,16 +91,18 @@ def _metadata(stores: Stores) -> Iterable[Check]:
 
 
 def _artifacts(stores: Stores) -> Iterable[Check]:
+    stores.artifacts.ask()
     with stores.metadata.read() as connection:
         table = schema.versions
         query = select(table.c.sha256).where(table.c.sha256.is_not(None)).order_by(table.c.created_at.desc()).limit(20)
         newest = list(connection.execute(query).scalars())
     bad = [sha256 for sha256 in newest if not _is_sound(stores, sha256)]
+    where = f"{stores.settings.artifact_url}: " if stores.settings.artifact_url else ""
     if bad:
         finding = f"missing or changed: {', '.join(sha256[:12] + '…' for sha256 in bad)}"
         yield Check(name="Artifacts", outcome=Outcome.FAILED, finding=finding, remedy="Restore them from a backup.")
     elif newest:
-        yield Check(name="Artifacts", outcome=Outcome.GOOD, finding=f"the newest {len(newest)} match their sums")
+        yield Check(name="Artifacts", outcome=Outcome.GOOD, finding=f"{where}the newest {len(newest)} match their sums")
 
 
 def _is_sound(stores: Stores, sha256: str) -> bool:
