@@ -14,7 +14,8 @@ from dwcp_jupyter.magics.session import WorkspaceBound
 
 __all__ = ["COMMANDS", "WorkspaceMagics"]
 
-COMMANDS = ("status", "doctor", "gc", "help", "init", "stop", "trash", "version")
+COMMANDS = ("status", "doctor", "backup", "copy", "gc", "help", "init", "restore", "stop", "trash", "version")
+_WITH_FILE = {"backup", "restore"}
 
 
 @magics_class
@@ -23,7 +24,8 @@ class WorkspaceMagics(WorkspaceBound):
 
     @magic_arguments()
     @argument("command", nargs="?", default="status", choices=COMMANDS, help="What to do; 'status' by default.")
-    @argument("topic", nargs="?", default=None, help="A magic to explain, for 'help'.")
+    @argument("topic", nargs="?", default=None, help="A magic to explain, for 'help'; a file, for 'backup', 'restore'.")
+    @argument("--to", metavar="URL", default=None, help="With 'copy': the empty database, as DWCP_METADATA_URL has it.")
     @argument("--dry-run", action="store_true", help="With 'gc': say what would be freed, and remove nothing.")
     @output("Keep the result in this variable too.")
     @line_magic
@@ -35,15 +37,26 @@ class WorkspaceMagics(WorkspaceBound):
         --------
         ``%dwcp doctor`` checks the installation and the workspace; in Python: ``dwcp_jupyter.Workspace().doctor()``.
         ``%dwcp gc --dry-run`` says what emptying the trash would free; in Python: ``.gc(dry_run=True)``.
+        ``%dwcp copy --to postgresql://ana@host/models``, ``%dwcp backup FILE`` and ``%dwcp restore FILE`` move the
+        metadata; in Python: ``.copy("postgresql://…")``, ``.backup("FILE")``, ``.restore("FILE")``.
         """
         args = parse(self.dwcp, line)
         if args.dry_run and args.command != "gc":
             raise UsageError(f"'{args.command}' has no dry run; only 'gc' has.")
+        if args.to is not None and args.command != "copy":
+            raise UsageError(f"--to goes with 'copy', not with '{args.command}'.")
+        if args.command == "copy":
+            if args.to is None:
+                raise UsageError("Say where to: %dwcp copy --to postgresql://user@host/database")
+            return self.give(self.workspace.copy(args.to), args.output)
+        if args.command in _WITH_FILE:
+            if args.topic is None:
+                raise UsageError(f"Name the file: %dwcp {args.command} FILE")
+            return self.give(getattr(self.workspace, args.command)(args.topic), args.output)
         if args.command == "gc":
             return self.give(self.workspace.gc(dry_run=args.dry_run), args.output)
         if args.command == "help":
             from dwcp_jupyter.magics.help import Help
 
             return self.give(Help(topic=args.topic), args.output)
-        calls = {name: getattr(self.workspace, name) for name in COMMANDS if name not in {"gc", "help"}}
-        return self.give(calls[args.command](), args.output)
+        return self.give(getattr(self.workspace, args.command)(), args.output)

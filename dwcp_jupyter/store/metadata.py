@@ -478,11 +478,14 @@ def _duckdb(url: sa.URL, root: Path, timeout_s: float) -> Connections:
         )
     for library in ("duckdb", "pandas"):  # DuckDB imports pandas with its first parameter: not under the lease
         importlib.import_module(library)
+    lock, spool = root / "metadata.lock", root / "run" / "spool"
+    if url.database and Path(url.database).absolute().parent != root.absolute():  # others may name that file too
+        lock, spool = Path(f"{url.database}.lock"), Path(f"{url.database}.spool")
     return LeasedConnections(
         url,
-        lock_path=root / "metadata.lock",
+        lock_path=lock,
         timeout_s=timeout_s,
-        spool=Spool(root / "run" / "spool"),
+        spool=Spool(spool),
         connect_args={"config": {"threads": 1, "late_materialization_max_rows": _PAGE_ROWS}},
     )
 

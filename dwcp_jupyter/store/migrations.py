@@ -61,7 +61,9 @@ def migrate(connection: Connection, *, now: clock.Clock) -> None:
 
 
 def is_founded(connection: Connection) -> bool:
-    """Return whether the database holds a workspace; the caller is in no transaction."""
+    """Return whether the database holds a workspace."""
+    if connection.in_transaction():
+        return _has_migrations(connection)
     with connection.begin():
         return _has_migrations(connection)
 

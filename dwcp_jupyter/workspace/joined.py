@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dwcp_jupyter.pipeline import PipelineConfig, PipelineRun
     from dwcp_jupyter.registry import GarbageReport, ModelRegistry, ModelVersion, TrashList
     from dwcp_jupyter.serving import Endpoint, ModelServer, PredictionResponse
+    from dwcp_jupyter.workspace.copying import Copied
     from dwcp_jupyter.workspace.trail import AuditTrail
 
 __all__ = ["Workspace", "find"]
@@ -257,6 +258,47 @@ class Workspace:
         from dwcp_jupyter.workspace import diagnosis
 
         return diagnosis.diagnose(self.stores)
+
+    def copy(self, to: str) -> Copied:
+        """Return what was copied: all metadata as they are now, into another database.
+
+        Model files stay where they are. Whoever opens the workspace with that ``DWCP_METADATA_URL`` uses the copy.
+
+        Parameters
+        ----------
+        to : str
+            What ``DWCP_METADATA_URL`` would hold, such as ``postgresql://ana@host/models``; an empty database.
+
+        Raises
+        ------
+        WorkspaceError
+            If the target is not empty or cannot be reached.
+        IntegrityError
+            If the chain of events does not hold on arrival. Nothing was copied then.
+        """
+        from dwcp_jupyter.workspace import copying
+
+        return copying.copy(self.stores, to)
+
+    def backup(self, path: str | os.PathLike[str]) -> Copied:
+        """Return what was written into a new file: all metadata as they are now. Model files are not in it."""
+        from dwcp_jupyter.workspace import copying
+
+        return copying.backup(self.stores, path)
+
+    def restore(self, path: str | os.PathLike[str]) -> Copied:
+        """Return what was restored from a file that `backup` wrote, into this empty workspace.
+
+        Raises
+        ------
+        WorkspaceError
+            If the workspace is not empty, or the file is no backup.
+        IntegrityError
+            If the file was changed. Nothing was restored then.
+        """
+        from dwcp_jupyter.workspace import copying
+
+        return copying.restore(self.stores, path)
 
     def stop(self) -> WorkspaceStatus:
         """Return the status after the supervisor and every endpoint of this workspace have ended."""

@@ -143,6 +143,9 @@ def test_a_cell_whose_body_fails_registers_nothing(shell, run, with_model, tmp_p
         ("%register iris --model forest --metrics unknown", "is nan"),
         ("%register iris --tag 'large", "is not closed"),
         ("%models --stage foo", "invalid choice: 'foo'"),
+        ("%dwcp copy", "Say where to"),
+        ("%dwcp backup", "Name the file"),
+        ("%dwcp status --to sqlite", "--to goes with 'copy'"),
         ("%models iris@1.0.0 --where \"tag = 'a'\"", "Leave --where out"),
         ("%models --where \"tags = 'a'\"", "Did you mean 'tag'"),
         ("%models iris@1.0.0 --stage staging --tag a", "Leave --stage and --tag out"),
@@ -477,3 +480,12 @@ def test_the_whole_way_from_a_cell_to_drift(run, shell, iris):
     began = time.monotonic()
     assert run("%dwcp stop").supervisor_pid is None
     assert time.monotonic() - began < 60
+
+
+def test_the_metadata_are_kept_in_a_file_and_copied(run, tmp_path, with_model):
+    run("%register iris --model forest")
+    assert run(f"%dwcp backup {tmp_path}/kept").rows["versions"] == 1
+    copied = run(f"%dwcp copy --to sqlite:///{tmp_path}/other.db")
+    assert "every link holds" in copied._view().to_text()
+    with pytest.raises(exceptions.WorkspaceError, match="holds a workspace already"):
+        run(f"%dwcp restore {tmp_path}/kept")
