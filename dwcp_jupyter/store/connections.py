@@ -51,6 +51,8 @@ LOG_BYTES = 32 * 1024
 """How long DuckDB's log may be when the file is given back; a longer one is written into the file first."""
 
 _ATTACHED = "dwcp"
+_CONNECT_S = 5
+"""Longest wait for a database server to take a connection."""
 _CLOSING_S = 2.0
 """Longest wait of a fork for the thread that gives the file back."""
 
@@ -398,7 +400,7 @@ class PooledConnections:
         is_sqlite = self._url.get_backend_name() == "sqlite"
         arguments: dict[str, Any] = {"timeout": self._timeout_s, "check_same_thread": False}
         if not is_sqlite:
-            arguments = {"application_name": "dwcp_jupyter", "connect_timeout": max(2, int(self._timeout_s))}
+            arguments = {"application_name": "dwcp_jupyter", "connect_timeout": _CONNECT_S}
         self._engine: Engine = sa.create_engine(self._url, connect_args=arguments, pool_pre_ping=not is_sqlite)
         if is_sqlite:
             sa.event.listen(self._engine, "connect", _configure_sqlite)

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -25,7 +25,7 @@ from pathlib import Path
 from tests.benchmarks import environments
 from tests.benchmarks.report import Options, Report, Table
 
-_DATABASES = ("duckdb", "sqlite")
+DATABASES = ("duckdb", "sqlite", "postgresql")
 _RUNS_EACH = 50
 _PER_WORKSPACE = 25
 _LONGEST_WAIT_S = 60.0
@@ -53,7 +53,7 @@ def run(options: Options) -> Report:
     """Return the summary; see the module."""
     runs = 4 if options.reduced else options.runs * _RUNS_EACH
     outcomes = {}
-    for database in _DATABASES:
+    for database in DATABASES:
         if options.wants(database):
             outcomes[database] = kill(database, runs=runs, seed=runs)
     columns = ("database", "runs", "kills", "acknowledged", "lost", "inconsistent", "longest opening s")
@@ -69,7 +69,7 @@ def run(options: Options) -> Report:
             Table(heading="What the dead were doing", columns=("call", "kills"), rows=tuple(interrupted.most_common())),
         ),
         notes=("Each run has two processes at once, both killed by SIGKILL at their own random moments.",),
-        faults=tuple(fault for o in outcomes.values() for fault in o.faults),
+        faults=tuple(f"{name}, {fault}" for name, o in outcomes.items() for fault in o.faults),
     )
 
 
@@ -77,14 +77,17 @@ def kill(database: str, *, runs: int, seed: int) -> Outcome:
     """Return what came of `runs` runs on a database."""
     outcome, rng = Outcome(), random.Random(seed)
     spawning = spawner()
-    with tempfile.TemporaryDirectory(prefix="kills-", dir=environments.cache_folder()) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="kills-", dir=environments.cache_folder()) as folder,
+        empty_databases(database) as new_url,
+    ):
         package = model_file(Path(folder))
-        place = Path(folder) / "0"
+        place, url = Path(folder) / "0", ""
         for number in range(runs):
             if number % _PER_WORKSPACE == 0:
                 shutil.rmtree(place, ignore_errors=True)
-                place = Path(folder) / str(number)
-            _run(outcome, rng, spawning, place, database, package)
+                place, url = Path(folder) / str(number), new_url()
+            _run(outcome, rng, spawning, place, url, package)
             if number % 50 == 49:
                 print(f"{database}: {number + 1} runs, {outcome.lost} lost", file=sys.stderr, flush=True)
     return outcome
@@ -95,6 +98,22 @@ def spawner() -> multiprocessing.context.BaseContext:
     spawning = multiprocessing.get_context("forkserver")
     spawning.set_forkserver_preload(_IMPORTED)
     return spawning
+
+
+@contextlib.contextmanager
+def empty_databases(database: str) -> Iterator[Callable[[], str]]:
+    """Yield what returns the setting `metadata_url` of another empty database, for a workspace in a folder of its own."""
+    if database != "postgresql":
+        yield lambda: database
+        return
+    from tests.postgresql import Server
+
+    server = Server()
+    try:
+        with contextlib.ExitStack() as schemas:
+            yield lambda: schemas.enter_context(server.schema())
+    finally:
+        server.close()
 
 
 def model_file(folder: Path) -> Path:
@@ -114,13 +133,13 @@ def _run(
     rng: random.Random,
     spawning: multiprocessing.context.BaseContext,
     place: Path,
-    database: str,
+    url: str,
     package: Path,
 ) -> None:
     living = []
     for _ in range(2):
         receiving, sending = spawning.Pipe(duplex=False)
-        process = spawning.Process(target=live, args=(str(place), database, str(package), rng.random(), sending))
+        process = spawning.Process(target=live, args=(str(place), url, str(package), rng.random(), sending))
         process.start()
         sending.close()
         living.append((process, receiving))
@@ -131,7 +150,7 @@ def _run(
         outcome.interrupted[last] += 1
         heads += [head] if head else []
     outcome.runs += 1
-    _check(outcome, place, database, heads)
+    _check(outcome, place, url, heads)
 
 
 def _kill_later(
@@ -164,24 +183,24 @@ def _kill_later(
     return head, last
 
 
-def _check(outcome: Outcome, place: Path, database: str, heads: list[tuple[int, str]]) -> None:
+def _check(outcome: Outcome, place: Path, url: str, heads: list[tuple[int, str]]) -> None:
     """Open the workspace as the next user would, and look for what is lost or wrong."""
     from dwcp_jupyter import config, store
     from dwcp_jupyter.registry import ModelRegistry
 
     began = time.monotonic()
-    with store.open(place, settings=config.load(metadata_url=database)) as stores:
+    with store.open(place, settings=config.load(metadata_url=url)) as stores:
         registry = ModelRegistry(stores)
         held = registry.verify()
         outcome.longest_opening_s = max(outcome.longest_opening_s, time.monotonic() - began)
         if not held:
             outcome.inconsistent += 1
-            outcome.faults.append(f"{database}, run {outcome.runs}: {held}")
+            outcome.faults.append(f"run {outcome.runs}: {held}")
         for head in heads:
             kept = registry.verify(checkpoint=head)
             if not kept:
                 outcome.lost += 1
-                outcome.faults.append(f"{database}, run {outcome.runs}: {kept}")
+                outcome.faults.append(f"run {outcome.runs}: {kept}")
         sums = {v.sha256: v for model in registry.list_models() for v in registry.list_versions(model.name) if v.sha256}
         for version in sums.values():
             with tempfile.TemporaryDirectory() as folder:
@@ -190,12 +209,12 @@ def _check(outcome: Outcome, place: Path, database: str, heads: list[tuple[int, 
         left = registry.collect_garbage(grace=timedelta(0), dry_run=True)
         if left.blobs:
             outcome.inconsistent += 1
-            outcome.faults.append(f"{database}, run {outcome.runs}: {left.blobs} files stay that nothing needs")
+            outcome.faults.append(f"run {outcome.runs}: {left.blobs} files stay that nothing needs")
 
 
 def live(
     place: str,
-    database: str,
+    url: str,
     package: str,
     seed: float,
     saying: Connection | None = None,
@@ -209,7 +228,7 @@ def live(
         *(exceptions.ModelNotFoundError, exceptions.VersionExistsError),
         *(exceptions.TransitionError, exceptions.ApprovalError, exceptions.GateError),
     )
-    stores = store.open(place, settings=config.load(metadata_url=database))
+    stores = store.open(place, settings=config.load(metadata_url=url))
     life = _Life(ModelRegistry(stores), Path(package), random.Random(seed), names)
     while True:
         name, call = life.choose()

@@ -21,7 +21,6 @@ from tests.benchmarks import environments, kills
 from tests.benchmarks.processes import wait_until
 from tests.benchmarks.report import Options, Report, Table
 
-_DATABASES = ("duckdb", "sqlite")
 _LIVES_EACH = 10
 _STEPS = 50
 
@@ -30,7 +29,7 @@ def run(options: Options) -> Report:
     """Return the summary; see the module."""
     lives, steps = (2, 10) if options.reduced else (options.runs * _LIVES_EACH, _STEPS)
     rows, faults = [], []
-    for database in _DATABASES:
+    for database in kills.DATABASES:
         if options.wants(database):
             began = time.monotonic()
             counts, fault = live(database, lives=lives, steps=steps)
@@ -54,11 +53,18 @@ def live(database: str, *, lives: int, steps: int) -> tuple[Counter[str], str | 
     from tests.registry.test_state_machine import RegistryMachine
 
     counts: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="lives-", dir=environments.cache_folder()) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="lives-", dir=environments.cache_folder()) as folder,
+        kills.empty_databases(database) as new_url,
+    ):
         model = kills.model_file(Path(folder))
 
         class Machine(RegistryMachine):
             neighbour: Any = None
+
+            def empty_database(self) -> str:
+                self.url = new_url()
+                return self.url
 
             @invariant()
             def counted(self) -> None:
@@ -68,7 +74,7 @@ def live(database: str, *, lives: int, steps: int) -> tuple[Counter[str], str | 
                 if self.neighbour is None:
                     self.neighbour = kills.spawner().Process(
                         target=kills.live,
-                        args=(str(self.stores.root), database, str(model), counts["lives"], None, ("bystander",)),
+                        args=(str(self.stores.root), self.url, str(model), counts["lives"], None, ("bystander",)),
                     )
                     self.neighbour.start()
                     assert wait_until(self.is_disturbed, timeout_s=60), "the neighbour did nothing"

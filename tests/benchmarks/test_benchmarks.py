@@ -55,7 +55,7 @@ def test_a_registry_of_many_versions_is_asked_and_its_trail_proven():
     assert all(target.measured > 0 for target in report.targets)
 
 
-@pytest.mark.parametrize("database", ["duckdb", "sqlite"])
+@pytest.mark.parametrize("database", kills.DATABASES)
 def test_what_killed_processes_were_told_is_there_afterwards(database):
     report = kills.run(Options(reduced=True, only=(database,)))
     assert report.faults == ()
@@ -65,7 +65,7 @@ def test_what_killed_processes_were_told_is_there_afterwards(database):
     assert told["acknowledged"] > 0
 
 
-@pytest.mark.parametrize("database", ["duckdb", "sqlite"])
+@pytest.mark.parametrize("database", kills.DATABASES)
 def test_lives_beside_a_busy_neighbour_agree_with_the_model(database):
     report = lives.run(Options(reduced=True, only=(database,)))
     assert report.faults == ()
