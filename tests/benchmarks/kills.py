@@ -218,7 +218,9 @@ def live(
     package: str,
     seed: float,
     saying: Connection | None = None,
+    *,
     names: tuple[str, ...] = ("churn", "fraud"),
+    trash_kept_s: float = 0.0,
 ) -> None:
     """Use models of a registry until the end: before each call its name is said, after it the head of the trail."""
     from dwcp_jupyter import config, exceptions, store
@@ -229,7 +231,7 @@ def live(
         *(exceptions.TransitionError, exceptions.ApprovalError, exceptions.GateError),
     )
     stores = store.open(place, settings=config.load(metadata_url=url))
-    life = _Life(ModelRegistry(stores), Path(package), random.Random(seed), names)
+    life = _Life(ModelRegistry(stores), Path(package), random.Random(seed), names, timedelta(seconds=trash_kept_s))
     while True:
         name, call = life.choose()
         if saying is not None:
@@ -243,8 +245,11 @@ def live(
 class _Life:
     """What a user might do next."""
 
-    def __init__(self, registry: object, package: Path, rng: random.Random, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, registry: object, package: Path, rng: random.Random, names: tuple[str, ...], trash_kept: timedelta
+    ) -> None:
         self.registry, self.package, self.rng, self.names = registry, package, rng, names
+        self.trash_kept = trash_kept
 
     def choose(self) -> tuple[str, Callable[[], object]]:
         """Return a call and its name."""
@@ -262,7 +267,7 @@ class _Life:
             "record evidence": lambda: self.registry.record_evidence(self._version(), "bias", {"gap": 0.1}),
             "delete": lambda: self.registry.delete_model(self._version()),
             "restore": self._restore,
-            "collect garbage": lambda: self.registry.collect_garbage(older_than=timedelta(0)),
+            "collect garbage": lambda: self.registry.collect_garbage(older_than=self.trash_kept),
         }
         name = self.rng.choice(list(calls))
         return name, calls[name]
@@ -296,12 +301,12 @@ class _Life:
         return self.registry.request_approval(self._version(), self.rng.choice(_PEOPLE))
 
     def _judge(self) -> object:
-        waiting = self.registry.list_approvals(state="pending")
+        waiting = [a for a in self.registry.list_approvals(state="pending") if a.model.partition("@")[0] in self.names]
         if not waiting:
             return None
         judge = self.rng.choice([self.registry.approve_model, self.registry.approve_model, self.registry.reject_model])
         return judge(self.rng.choice(waiting), self.rng.choice(_PEOPLE))
 
     def _restore(self) -> object:
-        thrown = self.registry.list_trash()
+        thrown = [t for t in self.registry.list_trash() if t.name in self.names]
         return self.registry.restore_model(self.rng.choice(thrown).reference) if thrown else None

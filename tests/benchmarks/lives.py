@@ -11,12 +11,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import invariant
 
+from dwcp_jupyter import clock
+from dwcp_jupyter.exceptions import DwcpError
 from tests.benchmarks import environments, kills
 from tests.benchmarks.processes import wait_until
 from tests.benchmarks.report import Options, Report, Table
@@ -50,50 +54,13 @@ def run(options: Options) -> Report:
 
 def live(database: str, *, lives: int, steps: int) -> tuple[Counter[str], str | None]:
     """Return what was done, and where the registry and the model disagreed if they did."""
-    from tests.registry.test_state_machine import RegistryMachine
-
     counts: Counter[str] = Counter()
     with (
         tempfile.TemporaryDirectory(prefix="lives-", dir=environments.cache_folder()) as folder,
         kills.empty_databases(database) as new_url,
     ):
-        model = kills.model_file(Path(folder))
-
-        class Machine(RegistryMachine):
-            neighbour: Any = None
-
-            def empty_database(self) -> str:
-                self.url = new_url()
-                return self.url
-
-            @invariant()
-            def counted(self) -> None:
-                if not hasattr(self, "registry"):
-                    return
-                counts["steps"] += 1
-                if self.neighbour is None:
-                    self.neighbour = kills.spawner().Process(
-                        target=kills.live,
-                        args=(str(self.stores.root), self.url, str(model), counts["lives"], None, ("bystander",)),
-                    )
-                    self.neighbour.start()
-                    assert wait_until(self.is_disturbed, timeout_s=60), "the neighbour did nothing"
-                    counts["lives"] += 1
-
-            def is_disturbed(self) -> bool:
-                return bool(self.stores.metadata.events(below="model:bystander", limit=1))
-
-            def teardown(self) -> None:
-                if self.neighbour is not None:
-                    assert self.neighbour.is_alive(), "the neighbour ended by an error"
-                    self.neighbour.kill()
-                    self.neighbour.join()
-                    assert self.registry.verify() is True
-                    counts["neighbour's events"] += len(self.stores.metadata.events(below="model:bystander"))
-                super().teardown()
-
-        Machine.database, Machine.package = database, model
-        Machine.TestCase.settings = settings(
+        machine = _machine(counts, new_url, kills.model_file(Path(folder)))
+        machine.TestCase.settings = settings(
             max_examples=lives,
             stateful_step_count=steps,
             deadline=None,
@@ -102,7 +69,57 @@ def live(database: str, *, lives: int, steps: int) -> tuple[Counter[str], str | 
             suppress_health_check=list(HealthCheck),
         )
         try:
-            Machine.TestCase().runTest()
-        except AssertionError as exc:
-            return counts, f"{exc}"
+            machine.TestCase().runTest()
+        except (AssertionError, DwcpError) as exc:
+            return counts, f"{type(exc).__name__}: {exc}"
     return counts, None
+
+
+def _machine(counts: Counter[str], new_url: Callable[[], str], model: Path) -> Any:
+    """Return the state machine of the tests with a neighbour, which leaves its models and its trash alone."""
+    from tests.registry.test_state_machine import RegistryMachine
+
+    class Machine(RegistryMachine):
+        package = model
+        neighbour: Any = None
+
+        @property
+        def time(self) -> datetime:  # the neighbour's too, who may do the writes of whoever waits
+            return clock.utc_now()
+
+        @time.setter
+        def time(self, _moment: datetime) -> None:
+            """Leave it: nobody moves this one."""
+
+        def empty_database(self) -> str:
+            self.url = new_url()
+            return self.url
+
+        @invariant()
+        def counted(self) -> None:
+            if not hasattr(self, "registry"):
+                return
+            counts["steps"] += 1
+            if self.neighbour is None:
+                self.neighbour = kills.spawner().Process(
+                    target=kills.live,
+                    args=(str(self.stores.root), self.url, str(model), counts["lives"]),
+                    kwargs={"names": ("bystander",), "trash_kept_s": 86_400.0},
+                )
+                self.neighbour.start()
+                assert wait_until(self.is_disturbed, timeout_s=60), "the neighbour did nothing"
+                counts["lives"] += 1
+
+        def is_disturbed(self) -> bool:
+            return bool(self.stores.metadata.events(below="model:bystander", limit=1))
+
+        def teardown(self) -> None:
+            if self.neighbour is not None:
+                assert self.neighbour.is_alive(), "the neighbour ended by an error"
+                self.neighbour.kill()
+                self.neighbour.join()
+                assert self.registry.verify() is True
+                counts["neighbour's events"] += len(self.stores.metadata.events(below="model:bystander"))
+            super().teardown()
+
+    return Machine
