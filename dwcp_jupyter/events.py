@@ -21,7 +21,7 @@ Kind                                                     Subject                
 ``alias.set``, ``alias.removed``                         ``model:NAME@VERSION``  what ``NAME@ALIAS`` means
 ``reference.set``                                        ``model:NAME@VERSION``  the data that drift is measured by
 ``trust.decided``                                        ``artifact:SHA256``     a file may be loaded that can run code
-``run.started``, ``run.ended``                           ``run:ID``              a pipeline's run; its metrics' hash
+``run.started``, ``run.ended``, ``run.deleted``          ``run:ID``              a run; its end has the sums of its log
 ``endpoint.deployed``, ``endpoint.updated``              ``endpoint:NAME``       what is served under a name
 ``trash.emptied``                                        ``model:NAME@VERSION``  it cannot come back any more
 ``endpoint.removed``                                     ``endpoint:NAME``       what ended it

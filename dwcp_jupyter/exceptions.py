@@ -39,6 +39,8 @@ IPython: ``server`` and ``magics`` each hold one table that maps them.
     ├── PipelineConfigError (ValueError)
     ├── PipelineError (RuntimeError)             a stage of a run failed
     ├── DataValidationError (ValueError)         data unfit for training or monitoring, all failures at once
+    ├── RunNotFoundError (LookupError)
+    ├── RunError (RuntimeError)                  a run that cannot be logged to, or changed, any more
     └── MonitoringError (ValueError)             a monitor lacks what the question needs
 """
 
@@ -74,6 +76,8 @@ __all__ = [
     "PolicyError",
     "PredictionError",
     "QueueFullError",
+    "RunError",
+    "RunNotFoundError",
     "SchemaTooNewError",
     "SettingError",
     "SignatureError",
@@ -345,6 +349,14 @@ class DataValidationError(DwcpError, ValueError):
     def __init__(self, message: str, *, failures: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.failures = tuple(failures)
+
+
+class RunNotFoundError(DwcpError, LookupError):
+    """There is no run of this id or name."""
+
+
+class RunError(DwcpError, RuntimeError):
+    """A run has ended, belongs to another process, or is needed."""
 
 
 class MonitoringError(DwcpError, ValueError):

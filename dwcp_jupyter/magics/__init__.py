@@ -15,6 +15,7 @@ from dwcp_jupyter.magics.monitoring import MonitoringMagics
 from dwcp_jupyter.magics.pipeline import PipelineMagics
 from dwcp_jupyter.magics.registry import RegistryMagics
 from dwcp_jupyter.magics.serving import ServingMagics
+from dwcp_jupyter.magics.tracking import TrackingMagics
 from dwcp_jupyter.magics.workspace import WorkspaceMagics
 
 __all__ = ["CLASSES", "load", "names", "unload"]
@@ -24,6 +25,7 @@ CLASSES: tuple[type[Magics], ...] = (
     RegistryMagics,
     GuardingMagics,
     PipelineMagics,
+    TrackingMagics,
     ServingMagics,
     MonitoringMagics,
 )

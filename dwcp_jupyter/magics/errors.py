@@ -55,6 +55,8 @@ TABLE: dict[type[errors.DwcpError], Shown] = {
     errors.PolicyError: Shown.USAGE,
     errors.PredictionError: Shown.ITSELF,
     errors.QueueFullError: Shown.ITSELF,
+    errors.RunError: Shown.USAGE,
+    errors.RunNotFoundError: Shown.USAGE,
     errors.SchemaTooNewError: Shown.ITSELF,
     errors.SettingError: Shown.USAGE,
     errors.SignatureError: Shown.USAGE,

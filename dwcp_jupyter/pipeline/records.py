@@ -11,6 +11,7 @@ from dwcp_jupyter.pipeline import export
 from dwcp_jupyter.pipeline.run import PipelineRun
 from dwcp_jupyter.pipeline.stages import RunStatus
 from dwcp_jupyter.store import Stores, schema
+from dwcp_jupyter.tracking.process import this_process
 
 __all__ = ["end", "start"]
 
@@ -25,7 +26,7 @@ def start(stores: Stores, run: PipelineRun) -> None:
                 kind="pipeline",
                 status=str(RunStatus.RUNNING),
                 config=schema.dump(run.config.to_json()),
-                record=schema.dump({}),
+                record=schema.dump({"process": this_process()}),
                 metrics=schema.dump({}),
                 created_by=tx.actor.name,
                 started_at=clock.to_text(run.started_at),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from enum import Enum, StrEnum
+from enum import Enum
+
+from dwcp_jupyter.tracking.status import RunStatus
 
 __all__ = ["PipelineStage", "RunStatus"]
 
@@ -20,13 +22,3 @@ class PipelineStage(Enum):
     MODEL_TESTING = "model_testing"
     MODEL_EXPORT = "model_export"
     DEPLOYMENT_PREP = "deployment_prep"
-
-
-class RunStatus(StrEnum):
-    """How a run stands."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"

@@ -13,12 +13,12 @@ from dwcp_jupyter.registry import rows
 from dwcp_jupyter.registry.names import parse_reference
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.store import schema
-from dwcp_jupyter.store.filtering import Comparison, Field, json_number, of_json, of_list, of_text, parse_filter
+from dwcp_jupyter.store.filtering import Comparison, Field, of_json, of_list, of_text, parse_filter, parse_order
 
 __all__ = ["search"]
 
 _MODELS, _VERSIONS, _ALIASES = schema.models.c, schema.versions.c, schema.aliases.c
-_DIRECTIONS = {"asc": False, "desc": True}
+_ORDERS = {"name": _MODELS.name, "version": _VERSIONS.sort_key, "created_at": _VERSIONS.created_at}
 
 
 def search(
@@ -36,7 +36,9 @@ def search(
     if order_by is not None:
         if after is not None:
             raise FilterError("Pages follow names and versions: leave out order_by, or after.")
-        query = query.order_by(_order(order_by, connection.dialect.name))
+        query = query.order_by(
+            parse_order(order_by, _ORDERS, metrics=_VERSIONS.metrics, dialect=connection.dialect.name)
+        )
     elif after is not None:
         query = query.where(_follows(after))
     query = query.order_by(_MODELS.name, _VERSIONS.sort_key.desc())
@@ -73,18 +75,6 @@ def _of_alias(said: Comparison) -> ColumnElement[bool]:
     meant = Comparison(field="alias", key="", operator=operator, value=said.value, place=said.place)
     is_called = exists().where((_ALIASES.version_id == _VERSIONS.id) & meant.between(_ALIASES.alias))
     return ~is_called if said.operator == "!=" else is_called
-
-
-def _order(text: str, dialect: str) -> Any:
-    """Return the column, or metric, by which ``metrics.auc desc`` orders; versions without it come last."""
-    field, _, direction = text.strip().partition(" ")
-    kind, _, key = field.partition(".")
-    columns = {"name": _MODELS.name, "version": _VERSIONS.sort_key, "created_at": _VERSIONS.created_at}
-    direction = direction.strip().lower() or "asc"
-    if direction not in _DIRECTIONS or (kind != "metrics" and field not in columns) or (kind == "metrics" and not key):
-        raise FilterError(f"'{text}' is no order. Write name, version, created_at or metrics.NAME, then asc or desc.")
-    column = json_number(_VERSIONS.metrics, key, dialect) if kind == "metrics" else columns[field]
-    return (column.desc() if _DIRECTIONS[direction] else column.asc()).nulls_last()
 
 
 def _follows(reference: str) -> ColumnElement[bool]:

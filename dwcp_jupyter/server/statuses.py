@@ -52,6 +52,8 @@ STATUSES: dict[type[DwcpError], int] = {
     exceptions.PolicyError: 400,
     exceptions.PredictionError: 500,
     exceptions.QueueFullError: 429,
+    exceptions.RunError: 409,
+    exceptions.RunNotFoundError: 404,
     exceptions.SchemaTooNewError: 409,
     exceptions.SettingError: 400,
     exceptions.SignatureError: 400,

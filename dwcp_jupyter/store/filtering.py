@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from dwcp_jupyter.exceptions import FilterError, did_you_mean
 from dwcp_jupyter.store import schema
 
-__all__ = ["Comparison", "Field", "json_number", "of_json", "of_list", "of_text", "parse_filter"]
+__all__ = ["Comparison", "Field", "json_number", "of_json", "of_list", "of_text", "parse_filter", "parse_order"]
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -153,6 +153,25 @@ def parse_filter(text: str, fields: Mapping[str, Field]) -> ColumnElement[bool]:
     'models.name = :name_1 OR models.name > :name_2'
     """
     return _Parser(text, fields).whole()
+
+
+def parse_order(text: str, columns: Mapping[str, Any], *, metrics: Any, dialect: str) -> ColumnElement[Any]:
+    """Return the order that ``metrics.auc desc`` or a column's name says; rows without a value come last.
+
+    Raises
+    ------
+    FilterError
+        If it is none.
+    """
+    field, _, direction = text.strip().partition(" ")
+    kind, _, key = field.partition(".")
+    direction = direction.strip().lower() or "asc"
+    is_metric = kind == "metrics" and bool(key)
+    if direction not in {"asc", "desc"} or not (is_metric or field in columns):
+        raise FilterError(f"'{text}' is no order. Write {', '.join(columns)} or metrics.NAME, then asc or desc.")
+    column = json_number(metrics, key, dialect) if is_metric else columns[field]
+    ordered: ColumnElement[Any] = column.desc() if direction == "desc" else column.asc()
+    return ordered.nulls_last()
 
 
 class _Parser:

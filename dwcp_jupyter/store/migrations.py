@@ -32,7 +32,17 @@ def _add_governance(connection: Connection) -> None:
         connection.execute(CreateTable(table, if_not_exists=True))
 
 
-MIGRATIONS: tuple[tuple[int, Callable[[Connection], None]], ...] = ((1, _create_tables), (2, _add_governance))
+def _add_tracking(connection: Connection) -> None:
+    connection.execute(CreateTable(schema.run_metrics, if_not_exists=True))
+    if not _has_column(connection, schema.runs.name, schema.runs.c.tags.name):
+        connection.execute(text(f"ALTER TABLE {schema.runs.name} ADD COLUMN {schema.runs.c.tags.name} TEXT"))
+
+
+MIGRATIONS: tuple[tuple[int, Callable[[Connection], None]], ...] = (
+    (1, _create_tables),
+    (2, _add_governance),
+    (3, _add_tracking),
+)
 
 
 def migrate(connection: Connection, *, now: clock.Clock) -> None:
@@ -80,5 +90,16 @@ def _has_migrations(connection: Connection) -> bool:
     return connection.execute(is_there, {"name": schema.migrations.name}).first() is not None
 
 
+def _has_column(connection: Connection, table: str, column: str) -> bool:
+    """Return whether the column is there; a new workspace has all of them from its first step."""
+    is_there = text(_SQLITE_COLUMN if connection.dialect.name == "sqlite" else _STANDARD_COLUMN)
+    return connection.execute(is_there, {"name": table, "column": column}).first() is not None
+
+
+_SQLITE_COLUMN = "SELECT 1 FROM pragma_table_info(:name) WHERE name = :column"
+_STANDARD_COLUMN = (
+    "SELECT 1 FROM information_schema.columns "
+    "WHERE table_schema = current_schema() AND table_name = :name AND column_name = :column"
+)
 _SQLITE = "SELECT 1 FROM sqlite_master WHERE name = :name"
 _STANDARD = "SELECT 1 FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = :name"

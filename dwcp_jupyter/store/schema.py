@@ -139,6 +139,15 @@ runs = Table(
     Column("created_by", String, nullable=False),
     Column("started_at", String, nullable=False),
     Column("ended_at", String),
+    Column("tags", Text),
+)
+
+run_metrics = Table(
+    "run_metrics",
+    METADATA,
+    Column("run_id", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("body", Text, nullable=False),  # many values of many metrics; see tracking.history
 )
 
 policies = Table(
@@ -227,5 +236,5 @@ def load(text: str | None) -> Any:
     return None if text is None else msgspec.json.decode(text)
 
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """The highest number in `store.migrations`; a workspace above it was written by a newer release."""

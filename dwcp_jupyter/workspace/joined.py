@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dwcp_jupyter.pipeline import PipelineConfig, PipelineRun
     from dwcp_jupyter.registry import GarbageReport, ModelRegistry, ModelVersion, TrashList
     from dwcp_jupyter.serving import Endpoint, ModelServer, PredictionResponse
+    from dwcp_jupyter.tracking import ActiveRun, RunList, RunRecord, Tracker
     from dwcp_jupyter.workspace.copying import Copied
     from dwcp_jupyter.workspace.trail import AuditTrail
 
@@ -73,6 +74,29 @@ class Workspace:
 
         return ModelServer(self.stores)
 
+    @functools.cached_property
+    def tracker(self) -> Tracker:
+        """Runs of experiments and pipelines."""
+        from dwcp_jupyter.tracking import Tracker
+
+        return Tracker(self.stores)
+
+    def run(self, name: str, **said: Any) -> ActiveRun:
+        """Return a run to log parameters, metrics and files to; see `Tracker.start`.
+
+        Examples
+        --------
+        ::
+
+            with ws.run("churn-forest", params={"depth": 8}) as run:
+                run.log_metrics({"val_loss": 0.31}, step=1)
+        """
+        return self.tracker.start(name, **said)
+
+    def runs(self, condition: str = "", **options: Any) -> RunList:
+        """Return the runs that meet a condition, the latest first; see `Tracker.search_runs`."""
+        return self.tracker.search_runs(condition, **options)
+
     def monitor(self, model_id: str, model_version: str | None = None) -> MLMonitor:
         """Return the monitor of one version."""
         from dwcp_jupyter.monitoring import MLMonitor
@@ -99,6 +123,7 @@ class Workspace:
         stage: str = "development",
         changelog: str = "",
         code: str | None = None,
+        run: str | RunRecord | ActiveRun | None = None,
     ) -> ModelVersion:
         """Return a fitted model's new version.
 
@@ -117,6 +142,9 @@ class Workspace:
             ``"development"`` or ``"staging"``.
         code : str, optional
             Source that made the model.
+        run : RunRecord, ActiveRun or str, optional
+            The run in which it was made: the version keeps it in its lineage, with its parameters, times and commit,
+            and with its metrics where `metrics` says none.
 
         Raises
         ------
@@ -140,30 +168,41 @@ class Workspace:
             code=code,
             environment={"python": platform.python_version(), "dwcp_jupyter": __version__},
         )
+        if run is not None:
+            from dwcp_jupyter.workspace import runs
+
+            said = runs.describe(said, self.tracker.get_run(run))
         registered = self.registry.register_model(said, model, input_example=data, bump=bump, reference_data=data)
         return registered if stage == "development" else self.registry.promote_model(registered.id, stage)
 
     def register_run(
         self,
-        run: PipelineRun,
+        run: PipelineRun | ActiveRun | RunRecord | str,
         name: str | None = None,
         *,
         version: str | None = None,
         bump: str = "minor",
         stage: str = "development",
     ) -> ModelVersion:
-        """Return the version registered from a completed pipeline run.
+        """Return the version registered from a run.
 
-        Its package holds preprocessing and model together, and its training data stay with it as reference for drift.
+        Of a pipeline's run the package holds preprocessing and model together, and its training data stay with it as
+        reference for drift. Of another run (or its id) it is what `ActiveRun.log_model` kept.
 
         Raises
         ------
         PipelineError
-            If the run did not complete.
+            If the pipeline's run did not complete.
+        RunError
+            If the run kept no model, or several.
         """
+        from dwcp_jupyter.pipeline import PipelineRun
         from dwcp_jupyter.workspace import runs
 
-        registered = runs.register(self.registry, run, name=name, version=version, bump=bump)
+        if isinstance(run, PipelineRun):
+            registered = runs.register(self.registry, run, name=name, version=version, bump=bump)
+        else:
+            registered = runs.register_logged(self.registry, self.tracker, run, name=name, version=version, bump=bump)
         return registered if stage == "development" else self.registry.promote_model(registered.id, stage)
 
     def deploy(self, reference: str, *, name: str | None = None, **endpoint_config: Any) -> Endpoint:

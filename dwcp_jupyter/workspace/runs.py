@@ -1,16 +1,67 @@
-"""From a finished pipeline run to a registered version."""
+"""From a run to a registered version."""
 
 from __future__ import annotations
 
+import math
 import platform
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 from dwcp_jupyter._version import __version__
-from dwcp_jupyter.exceptions import PipelineError
+from dwcp_jupyter.exceptions import PipelineError, RunError
 from dwcp_jupyter.pipeline import PipelineRun, RunStatus
 from dwcp_jupyter.pipeline.loading import describe_source
 from dwcp_jupyter.registry import ModelMetadata, ModelRegistry, ModelVersion
+from dwcp_jupyter.tracking import ActiveRun, RunRecord, Tracker
 
-__all__ = ["register"]
+__all__ = ["describe", "register", "register_logged"]
+
+
+def describe(said: ModelMetadata, run: RunRecord) -> ModelMetadata:
+    """Return what is said of a version, with what its run knows; what was said by hand goes first."""
+    metrics = {name: value for name, value in run.metrics.items() if math.isfinite(value)}
+    return replace(
+        said,
+        metrics=said.metrics or metrics,
+        hyperparameters=said.hyperparameters or run.params,
+        tags=tuple(dict.fromkeys((*said.tags, *run.tags))),
+        training_started_at=said.training_started_at or run.started_at,
+        training_ended_at=said.training_ended_at or run.ended_at,
+        git_commit=said.git_commit or run.git_commit,
+        run_id=run.id,
+    )
+
+
+def register_logged(
+    registry: ModelRegistry,
+    tracker: Tracker,
+    run: ActiveRun | RunRecord | str,
+    *,
+    name: str | None,
+    version: str | None,
+    bump: str,
+) -> ModelVersion:
+    """Return the version made of the model that a run kept.
+
+    Raises
+    ------
+    RunError
+        If it kept none, or several.
+    """
+    found = tracker.get_run(run)
+    models = [kept.name for kept in found.artifacts.values() if kept.kind == "model"]
+    if len(models) != 1:
+        kept = f"{len(models)} models ({', '.join(models)})" if models else "no model"
+        raise RunError(
+            f"Run '{found.name}' ({found.id[:8]}) kept {kept}. Keep one by run.log_model(model), or register the model "
+            "itself: ws.register(NAME, model, run=run)"
+        )
+    environment = {"python": platform.python_version(), "dwcp_jupyter": __version__}
+    said = ModelMetadata(name=name or found.name, version=version, environment=environment)
+    with tempfile.TemporaryDirectory(prefix="dwcp-run-") as folder:
+        package = tracker.fetch_artifact(found, models[0], Path(folder) / "package")
+        return registry.register_model(describe(said, found), artifact_path=package, bump=bump)
 
 
 def register(

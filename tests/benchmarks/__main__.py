@@ -18,6 +18,7 @@ BENCHMARKS = {
     "registry": "eight processes registering versions at once, beside MLflow on SQLite and a bare SQLite commit",
     "scale": "answers of a registry with 1,000 and 10,000 versions, beside MLflow on SQLite",
     "kills": "processes killed at random while they use a registry, and what is left of what they did",
+    "tracking": "values that runs log a second, and how fast runs are found, beside MLflow on SQLite",
     "lives": "random lives of a registry beside a model of it in dictionaries, with another process at it",
     "serving": "one row a request over HTTP, beside BentoML, LitServe, MLServer and MLflow",
     "responsiveness": "the Jupyter server's own API while an endpoint is under full load",

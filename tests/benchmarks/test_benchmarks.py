@@ -12,7 +12,18 @@ import psutil
 import pytest
 
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import environments, imports, kills, lives, load, registry, responsiveness, scale, serving
+from tests.benchmarks import (
+    environments,
+    imports,
+    kills,
+    lives,
+    load,
+    registry,
+    responsiveness,
+    scale,
+    serving,
+    tracking,
+)
 from tests.benchmarks.processes import Tree, wait_until
 from tests.benchmarks.report import Options, Report, Table, Target
 
@@ -53,6 +64,12 @@ def test_a_registry_of_many_versions_is_asked_and_its_trail_proven():
     assert {row[0] for row in calls.rows} >= {"page of 100 versions", "version by alias", "set alias"}
     assert [row[0] for row in proofs.rows] == ["verify", "as_of"]
     assert all(target.measured > 0 for target in report.targets)
+
+
+def test_tracking_is_measured():
+    report = tracking.run(REDUCED)
+    assert [row[0] for row in report.tables[0].rows] == ["in batches", "one call each"]
+    assert all(row[1] > 0 for table in report.tables for row in table.rows)
 
 
 @pytest.mark.parametrize("database", kills.DATABASES)

@@ -32,6 +32,7 @@ LINE = [
     "register",
     "reject",
     "rollback",
+    "runs",
     "undeploy",
 ]
 CELL = ["pipeline", "register"]
