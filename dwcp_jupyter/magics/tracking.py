@@ -44,7 +44,11 @@ class TrackingMagics(WorkspaceBound):
         if len(args.run) > 1:
             if is_search:
                 raise UsageError("Runs that are named need no --where and no --sort. Leave them out.")
-            return self.give(tracker.compare_runs(args.run), args.output)
+            try:
+                compared = tracker.compare_runs(args.run)
+            except ValueError as exc:
+                raise UsageError(str(exc)) from exc
+            return self.give(compared, args.output)
         name = args.run[0] if args.run else None
         found = tracker.search_runs(args.where or "", name=name, order_by=args.sort, limit=args.last)
         if name is not None and not found and not is_search:
