@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["RunComparison"]
 
 _MISSING = object()
+_MOST_IN_LABEL, _LONGEST_LABEL = 2, 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +56,21 @@ class RunComparison(Displayed):
         return pd.DataFrame.from_dict(values, orient="index", columns=self._labels())
 
     def _labels(self) -> list[str]:
-        """Return a name for each run: its own where that is enough, else with letters of its id."""
+        """Return a name for each run: its own, else the parameters in which it differs, else letters of its id."""
         names = [run.name for run in self.runs]
-        return [run.name if names.count(run.name) == 1 else f"{run.name} {run.id[:6]}" for run in self.runs]
+        return self._params_as_labels() or [
+            run.name if names.count(run.name) == 1 else f"{run.name} {run.id[:6]}" for run in self.runs
+        ]
+
+    def _params_as_labels(self) -> list[str]:
+        """Return what tells runs of one name apart, where that is short; else nothing."""
+        if len({run.name for run in self.runs}) > 1 or not 0 < len(self.changed_params) <= _MOST_IN_LABEL:
+            return []
+        said = [
+            ", ".join(f"{name}={_plain(run.params.get(name, _MISSING))}" for name in self.changed_params)
+            for run in self.runs
+        ]
+        return said if len(set(said)) == len(said) and max(map(len, said)) <= _LONGEST_LABEL else []
 
     def _differs(self, param: str) -> bool:
         first = self.runs[0].params.get(param, _MISSING)
@@ -87,7 +100,7 @@ class RunComparison(Displayed):
         ]
         if changed:
             blocks.append(Table(("Parameter that differs", *labels), changed))
-        else:
+        elif not self.changed_params:
             blocks.append(Note("All parameters are the same."))
         histories = {label: run.history for label, run in zip(labels, self.runs, strict=True)}
         return View("Runs side by side", [*blocks, *charts.over_runs(histories)])

@@ -391,6 +391,7 @@ def test_runs_side_by_side_know_which_is_better(ws):
     assert compared.best("profit") is None  # nobody knows its direction
     assert compared.changed_params == ("depth",)
     assert compared.to_frame().loc["params.depth"].tolist() == [2, 8]
+    assert compared.to_frame().columns.tolist() == ["depth=2", "depth=8"]
     drawn = compared._repr_mimebundle_()["text/html"]
     assert drawn.count("<svg") == 1 + 1  # of val_loss and profit
     assert "depth" in drawn
