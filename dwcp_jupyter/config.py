@@ -45,6 +45,14 @@ class Dwcp(Configurable):
         help="Which files may run code when they are loaded: 'own' (files of this user, by path), 'none', or SHA-256 "
         "sums separated by commas.",
     ).tag(config=True)
+    trusted_keys = Unicode(
+        "",
+        help="PEM files of the public keys whose signatures count, separated by commas; a model that is signed is "
+        "loaded only if one of them agrees.",
+    ).tag(config=True)
+    require_signature = Bool(False, help="Load and deploy only models that are signed with a trusted key.").tag(
+        config=True
+    )
     trust_foreign_workspace = Bool(
         False, help="Open a workspace folder that belongs to another user. Its content can run code as you."
     ).tag(config=True)

@@ -16,6 +16,7 @@ IPython: ``server`` and ``magics`` each hold one table that maps them.
     ├── IntegrityError (ValueError)              stored bytes are not what was recorded
     ├── ArtifactNotFoundError (LookupError)      no such blob
     ├── UntrustedArtifactError (PermissionError) loading would run code nobody decided to trust
+    ├── ArtifactSignatureError (PermissionError) a model file that nobody who is trusted vouches for
     ├── ModelNotFoundError (LookupError)
     ├── AmbiguousModelError (LookupError)        a bare name where several versions qualify
     ├── VersionExistsError (ValueError)
@@ -55,6 +56,7 @@ __all__ = [
     "ApprovalError",
     "ApprovalNotFoundError",
     "ArtifactNotFoundError",
+    "ArtifactSignatureError",
     "DataValidationError",
     "DeploymentError",
     "DwcpError",
@@ -194,6 +196,10 @@ class UntrustedArtifactError(DwcpError, PermissionError):
     def __init__(self, message: str, *, sha256: str) -> None:
         super().__init__(message)
         self.sha256 = sha256
+
+
+class ArtifactSignatureError(DwcpError, PermissionError):
+    """A model file's signature is missing, or agrees with no trusted key; or a key cannot be used."""
 
 
 class ModelNotFoundError(DwcpError, LookupError):

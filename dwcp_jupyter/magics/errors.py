@@ -35,6 +35,7 @@ TABLE: dict[type[errors.DwcpError], Shown] = {
     errors.ApprovalError: Shown.ITSELF,
     errors.ApprovalNotFoundError: Shown.ITSELF,
     errors.ArtifactNotFoundError: Shown.ITSELF,
+    errors.ArtifactSignatureError: Shown.ITSELF,
     errors.DataValidationError: Shown.ITSELF,
     errors.DeploymentError: Shown.ITSELF,
     errors.EndpointExistsError: Shown.USAGE,

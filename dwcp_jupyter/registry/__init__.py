@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dwcp_jupyter.registry.lineage import Lineage
     from dwcp_jupyter.registry.model_registry import ModelRegistry
     from dwcp_jupyter.registry.policies import StagePolicy
+    from dwcp_jupyter.registry.signing import ModelSignature
     from dwcp_jupyter.registry.stages import Stage
     from dwcp_jupyter.registry.trash import GarbageReport, Trashed, TrashList
     from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
@@ -34,6 +35,7 @@ __all__ = [
     "ModelList",
     "ModelMetadata",
     "ModelRegistry",
+    "ModelSignature",
     "ModelVersion",
     "SemanticVersion",
     "Stage",
@@ -58,6 +60,7 @@ _HOME = {
     "ModelList": "dwcp_jupyter.registry.values",
     "ModelMetadata": "dwcp_jupyter.registry.values",
     "ModelRegistry": "dwcp_jupyter.registry.model_registry",
+    "ModelSignature": "dwcp_jupyter.registry.signing",
     "ModelVersion": "dwcp_jupyter.registry.values",
     "SemanticVersion": "dwcp_jupyter.registry.versioning",
     "Stage": "dwcp_jupyter.registry.stages",

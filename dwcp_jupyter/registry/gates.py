@@ -19,9 +19,9 @@ from dwcp_jupyter.registry.stages import Stage
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.store import Transaction, schema
 
-__all__ = ["check_gates", "evidence_of", "record_evidence", "remove_policy", "set_policy"]
+__all__ = ["check_gates", "evidence_of", "record_evidence", "remove_policy", "set_policy", "write_evidence"]
 
-_OWN_KINDS = ("metrics", "tags")
+_OWN_KINDS = ("metrics", "signature", "tags")
 """Kinds that the version itself has."""
 
 
@@ -55,10 +55,15 @@ def record_evidence(tx: Transaction, version: ModelVersion, kind: str, values: M
     """
     if kind in _OWN_KINDS or not kind.isidentifier():
         raise InvalidNameError(f"'{kind}' cannot be a kind of evidence. Use a word such as 'bias' or 'documents'.")
+    write_evidence(tx, version, kind, check_mapping(values, field=kind))
+
+
+def write_evidence(tx: Transaction, version: ModelVersion, kind: str, values: Mapping[str, Any]) -> None:
+    """Write checked evidence, of a version's own kinds too."""
     row = {
         "version_id": version.id,
         "kind": kind,
-        "body": schema.dump(check_mapping(values, field=kind)),
+        "body": schema.dump(values),
         "recorded_by": tx.actor.name,
         "recorded_at": clock.to_text(tx.now),
     }
@@ -73,6 +78,7 @@ def evidence_of(connection: Connection, version: ModelVersion) -> dict[str, dict
     table = schema.evidence
     rows = connection.execute(select(table.c.kind, table.c.body).where(table.c.version_id == version.id))
     recorded: dict[str, dict[str, Any]] = {row.kind: schema.load(row.body) for row in rows}
+    recorded.get("signature", {}).pop("bundle", None)  # of which nobody can read anything
     return {**recorded, "metrics": dict(version.metrics)}
 
 

@@ -22,11 +22,13 @@ from sqlalchemy import delete, insert, select, update
 from dwcp_jupyter import clock, flavors, store
 from dwcp_jupyter.events import Actor, ChainBreak
 from dwcp_jupyter.exceptions import (
+    ArtifactSignatureError,
     InvalidMetadataError,
     ModelNotFoundError,
     did_you_mean,
 )
 from dwcp_jupyter.registry import (
+    gates,
     listing,
     proof,
     recording,
@@ -34,6 +36,7 @@ from dwcp_jupyter.registry import (
     resolution,
     rows,
     searching,
+    signing,
     trash,
     trusting,
 )
@@ -42,6 +45,7 @@ from dwcp_jupyter.registry.comparison import Comparison, ComparisonList, compare
 from dwcp_jupyter.registry.guarding import GuardedStages
 from dwcp_jupyter.registry.lineage import Lineage, lineage_of
 from dwcp_jupyter.registry.names import check_alias
+from dwcp_jupyter.registry.signing import ModelSignature
 from dwcp_jupyter.registry.trash import GarbageReport, TrashList
 from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
 from dwcp_jupyter.registry.versioning import Bump
@@ -515,13 +519,90 @@ class ModelRegistry(GuardedStages):
             )
 
     def fetch(self, model_id: str, destination: str | os.PathLike[str]) -> Path:
-        """Return `destination`, into which the version's package was written, checked."""
+        """Return `destination`, into which the version's package was written, checked.
+
+        Raises
+        ------
+        ArtifactSignatureError
+            If the settings ``trusted_keys`` and ``require_signature`` do not let it be loaded. Nothing is left there.
+        """
         version = self.get_model(model_id)
+        directory = self._stores.artifacts.fetch_tree(self._sum_of(version), destination)
+        settings = self._stores.settings
+        if settings.require_signature or signing.trusted_keys(settings):
+            with self._stores.metadata.read() as connection:
+                found = signing.find(connection, version)
+            signing.check_loaded(version, directory, found, settings)
+        return directory
+
+    @staticmethod
+    def _sum_of(version: ModelVersion) -> str:
         if version.sha256 is None:
             raise ModelNotFoundError(
                 f"'{version.reference}' is a draft: it has no model file. Complete it with store_model_artifact."
             )
-        return self._stores.artifacts.fetch_tree(version.sha256, destination)
+        return version.sha256
+
+    def sign_model(
+        self, model_id: str, private_key: str | os.PathLike[str], *, password: str | None = None
+    ) -> ModelSignature:
+        """Return the signature over a version's files, kept with it in place of an earlier one.
+
+        Parameters
+        ----------
+        private_key : path
+            PEM file of an elliptic key (``openssl ecparam -name prime256v1 -genkey -noout -out model.key``). It is read
+            here and kept nowhere.
+        password : str, optional
+            Of the key.
+
+        Raises
+        ------
+        ArtifactSignatureError
+            If the key cannot be used.
+        """
+        version = self.get_model(model_id)
+        with tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
+            package = self._stores.artifacts.fetch_tree(self._sum_of(version), Path(folder) / "package")
+            bundle = signing.make(package, private_key, password=password)
+        with self._stores.metadata.transaction(self._actor) as tx:
+            current = resolution.resolve(tx.connection, version.id)
+            gates.write_evidence(tx, current, signing.KIND, signing.as_evidence(bundle, version))
+            return signing.ModelSignature(
+                reference=current.reference,
+                public_key=f"of {os.fspath(private_key)}",
+                signed_by=tx.actor.name,
+                signed_at=tx.now,
+                bundle=bundle,
+            )
+
+    def verify_signature(self, model_id: str, public_key: str | os.PathLike[str] | None = None) -> ModelSignature:
+        """Return a version's signature, checked against its files.
+
+        Parameters
+        ----------
+        public_key : path, optional
+            PEM file of the signer's public key; the keys of the setting ``trusted_keys`` without it.
+
+        Raises
+        ------
+        ArtifactSignatureError
+            If it has none, or none that agrees with the key and the files.
+        """
+        version = self.get_model(model_id)
+        with self._stores.metadata.read() as connection:
+            found = signing.find(connection, version)
+        keys = signing.trusted_keys(self._stores.settings) if public_key is None else [os.fspath(public_key)]
+        if found is None or not keys:
+            raise ArtifactSignatureError(
+                f"'{version.reference}' is not signed. Sign it: registry.sign_model('{version.reference}', 'model.key')"
+                if found is None
+                else "No key is given and none is trusted. Name the signer's public key."
+            )
+        with tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
+            package = self._stores.artifacts.fetch_tree(self._sum_of(version), Path(folder) / "package")
+            agreeing = signing.verify(package, found.bundle, keys, of=version.reference)
+        return replace(found, public_key=agreeing)
 
     def compare_models(
         self,

@@ -32,6 +32,7 @@ STATUSES: dict[type[DwcpError], int] = {
     exceptions.ApprovalError: 403,
     exceptions.ApprovalNotFoundError: 404,
     exceptions.ArtifactNotFoundError: 404,
+    exceptions.ArtifactSignatureError: 403,
     exceptions.DataValidationError: 422,
     exceptions.DeploymentError: 502,
     exceptions.EndpointExistsError: 409,
