@@ -403,6 +403,11 @@ def _readable(url: sa.URL, timeout_s: float) -> Iterator[None]:
                 f"The metadata at '{_shown(url)}' cannot be reached: {reason}. A change that was being committed may "
                 "be kept or not: look at the server and DWCP_METADATA_URL, then at %audit, and repeat what is missing."
             ) from exc
+        if url.get_backend_name() == "postgresql" and any(sign in lowered for sign in _REFUSED):
+            raise WorkspaceError(
+                f"The database does not let {url.username or 'this role'} do that: {reason}. Nothing of this change "
+                "was kept. Act in your own name, or ask the owner of the database."
+            ) from exc
         if any(sign in lowered for sign in _UNUSABLE):
             raise WorkspaceError(
                 f"The metadata at '{_shown(url)}' cannot be used: {reason}. "
@@ -411,6 +416,7 @@ def _readable(url: sa.URL, timeout_s: float) -> Iterator[None]:
         raise
 
 
+_REFUSED = ("row-level security", "permission denied", "must be owner")
 _BUSY = ("database is locked", "lock timeout")
 _UNUSABLE = (
     *("no space", "disk", "i/o error", "io error", "file too large", "permission", "readonly", "read-only"),

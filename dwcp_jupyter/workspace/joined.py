@@ -339,6 +339,18 @@ class Workspace:
 
         return copying.restore(self.stores, path)
 
+    def grants(self, roles: Iterable[str]) -> str:
+        """Return SQL that lets roles of PostgreSQL use the workspace, each in its own name; see `store.grants`.
+
+        Raises
+        ------
+        WorkspaceError
+            If the metadata are not on PostgreSQL.
+        """
+        from dwcp_jupyter.store.grants import grant_script
+
+        return grant_script(roles, self.stores.metadata.url)
+
     def stop(self) -> WorkspaceStatus:
         """Return the status after the supervisor and every endpoint of this workspace have ended."""
         from dwcp_jupyter import supervisor
