@@ -3,7 +3,7 @@
 Only on request, only in this process, and only for the length of the block: the ``fit`` of every estimator class that
 is imported by then is wrapped, and put back afterwards. A fit within a fit, such as a search's or an ensemble's, is
 part of the outer one, and what transforms only, such as a scaler, is not logged. The parameters of a second fit are
-kept as ``fit2.NAME``.
+kept as ``fit2.NAME``. What cannot be logged is a warning: nobody loses a training by it.
 
 Of an estimator of scikit-learn are kept its ``class`` and parameters, ``fit_s``, ``training_score`` (its own score on
 the rows that it was fitted on), of a search ``best_cv_score`` and ``best_NAME``, and the curves that it has: ``loss``
@@ -16,9 +16,12 @@ import functools
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+
+from dwcp_jupyter.exceptions import DwcpError
 
 if TYPE_CHECKING:
     from dwcp_jupyter.tracking.active import ActiveRun
@@ -60,7 +63,8 @@ class _Log:
                 began = time.perf_counter()
                 result = fit(estimator, *args, **kwargs)
                 took_s = time.perf_counter() - began
-                self._log_estimator(estimator, took_s, args, kwargs)
+                with _forgiving():
+                    self._log_estimator(estimator, took_s, args, kwargs)
             finally:
                 self._is_fitting = False
             return result
@@ -89,11 +93,13 @@ class _Log:
             if not self._begin():
                 return train(params, *args, **kwargs)
             try:
-                self._log_params({"class": "xgboost.train", **dict(params)})
+                with _forgiving():
+                    self._log_params({"class": "xgboost.train", **dict(params)})
                 kwargs["callbacks"] = [*(kwargs.get("callbacks") or ()), Watch()]
                 began = time.perf_counter()
                 booster = train(params, *args, **kwargs)
-                run.log_metrics({"fit_s": time.perf_counter() - began})
+                with _forgiving():
+                    run.log_metrics({"fit_s": time.perf_counter() - began})
             finally:
                 self._is_fitting = False
             return booster
@@ -124,6 +130,15 @@ class _Log:
     def _log_params(self, params: Mapping[str, Any]) -> None:
         prefix = "" if self._fits == 1 else f"fit{self._fits}."
         self._run.log_params({f"{prefix}{name}": _short(value) for name, value in params.items()})
+
+
+@contextmanager
+def _forgiving() -> Iterator[None]:
+    """Turn what goes wrong in logging into a warning."""
+    try:
+        yield
+    except (DwcpError, OSError, ValueError, TypeError, AttributeError) as exc:
+        warnings.warn(f"A fit was not logged, or not all of it: {exc}", stacklevel=4)
 
 
 def _estimator_classes() -> list[type]:

@@ -89,9 +89,9 @@ def restore(stores: Stores, path: str | os.PathLike[str]) -> Copied:
     with tempfile.TemporaryDirectory(prefix="dwcp-restore-") as folder:
         twin = Path(folder) / "backup.sqlite"  # opening an older one brings its tables up to this release
         shutil.copyfile(file, twin)
-        expected = _sums_in(twin, file)
+        expected, summed = _sums_in(twin, file)
         with _in_file(twin) as source:
-            copied, _ = _copy(source, stores, expected=expected, called=str(file))
+            copied, _ = _copy(source, stores, expected=expected, summed=summed, called=str(file))
     return Copied(target=str(stores.root), rows=copied.rows, head=copied.head)
 
 
@@ -120,15 +120,22 @@ def _tables() -> list[Table]:
 
 
 def _copy(
-    source: Stores, target: Stores, *, expected: Mapping[str, str] | None = None, called: str = ""
+    source: Stores,
+    target: Stores,
+    *,
+    expected: Mapping[str, str] | None = None,
+    summed: Mapping[str, set[str]] | None = None,
+    called: str = "",
 ) -> tuple[Copied, dict[str, str]]:
-    """Return what was copied in one transaction, and the sums of the tables."""
+    """Return what was copied in one transaction, and the sums of the tables over the columns `summed`, or all."""
     sums: dict[str, str] = {}
     counts: dict[str, int] = {}
     with source.metadata.read() as connection, target.metadata.transaction() as tx:
         _refuse_full(target)  # again: another process may have written since
         for table in _tables():
-            counts[table.name], sums[table.name] = _copy_table(connection, tx, table)
+            counts[table.name], sums[table.name] = _copy_table(
+                connection, tx, table, summed=(summed or {}).get(table.name)
+            )
         head = source.metadata.head()
         tx.execute(update(schema.head).where(schema.head.c.id == 1).values(seq=head[0], hash=head[1]))
         for name, sha256 in (expected or {}).items():
@@ -153,15 +160,16 @@ def _shown(stores: Stores) -> str:
     return stores.metadata.url.render_as_string(hide_password=True)
 
 
-def _copy_table(connection: Connection, tx: Transaction, table: Table) -> tuple[int, str]:
-    """Return the number of rows that were copied, and their sum."""
+def _copy_table(connection: Connection, tx: Transaction, table: Table, *, summed: set[str] | None) -> tuple[int, str]:
+    """Return the number of rows that were copied, and the sum of their columns `summed`, or of all."""
     digest, count = hashlib.sha256(), 0
     columns = table.columns.keys()
     result = connection.execute(select(table).order_by(*table.primary_key.columns))
     for chunk in _chunks(result):
         rows = [dict(zip(columns, row, strict=True)) for row in chunk]
         for row in rows:
-            digest.update(hashing.canonical_json(list(row.values())))
+            values = [value for name, value in row.items() if summed is None or name in summed]
+            digest.update(hashing.canonical_json(values))
         tx.insert(table, rows)
         count += len(rows)
     return count, digest.hexdigest()
@@ -172,18 +180,30 @@ def _chunks(result: Any) -> Iterable[Sequence[Any]]:
         yield chunk
 
 
-def _sums_in(twin: Path, file: Path) -> dict[str, str]:
-    """Return the sums that a backup says its tables have."""
+def _sums_in(twin: Path, file: Path) -> tuple[dict[str, str], dict[str, set[str]]]:
+    """Return the sums that a backup says its tables have, and the columns that they had when it was made."""
     connection = sqlite3.connect(twin)
     try:
         found = dict(connection.execute("SELECT name, sha256 FROM backup_sums").fetchall())
+        columns = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+        summed: dict[str, set[str]] = {name: set() for name in found}
+        for table, column in connection.execute(columns):
+            summed.setdefault(table, set()).add(column)
     except sqlite3.DatabaseError as exc:
         raise WorkspaceError(
             f"'{file}' is no whole backup of a workspace ({exc}). Give a file that %dwcp backup wrote."
         ) from exc
     finally:
         connection.close()
-    missing = {table.name for table in _tables()} - set(found)
-    if missing == {table.name for table in _tables()}:
+    known = {table.name for table in _tables()}
+    if not known & set(found):
         raise WorkspaceError(f"'{file}' names no table of a workspace. Give a file that %dwcp backup wrote.")
-    return found
+    unsummed = sorted((known & set(summed)) - set(found))
+    if unsummed:
+        raise IntegrityError(
+            f"'{file}' has no sum of its table '{unsummed[0]}', so it was changed after the backup was made. Nothing was "
+            "restored; take another backup.",
+            expected=f"a sum of '{unsummed[0]}'",
+            actual="",
+        )
+    return found, summed

@@ -67,6 +67,19 @@ def test_a_fit_that_fails_leaves_the_next_one_alone(tracker, iris):
     assert tracker.get_run(run.id).params["fit2.class"] == "LogisticRegression"
 
 
+def test_what_cannot_be_logged_is_a_warning_and_the_fit_goes_on(tracker, iris):
+    features, species = iris
+    contradicted = tracker.start("contradicted", params={"C": 7.0})
+    with contradicted.autolog(), pytest.warns(UserWarning, match="'C' of run 'contradicted' is 7.0 already"):
+        model = LogisticRegression(C=0.3, max_iter=500).fit(features, species)
+    contradicted.end()
+    assert model.predict(features).shape == (150,)
+    ended = tracker.start("ended")
+    ended.end()
+    with ended.autolog(), pytest.warns(UserWarning, match="nothing can be logged"):
+        LogisticRegression(max_iter=500).fit(features, species)
+
+
 def test_nothing_is_logged_outside_the_block_and_its_end_puts_everything_back(tracker, iris):
     features, species = iris
     original = LogisticRegression.__dict__["fit"]

@@ -1,5 +1,6 @@
 """Runs from their beginning to a registered version, on every database."""
 
+import hashlib
 import json
 import math
 import multiprocessing
@@ -16,7 +17,7 @@ import pytest
 from sqlalchemy import select, update
 
 import dwcp_jupyter
-from dwcp_jupyter import config, store
+from dwcp_jupyter import config, hashing, store
 from dwcp_jupyter.exceptions import (
     ArtifactNotFoundError,
     FilterError,
@@ -476,6 +477,49 @@ def test_a_workspace_of_an_earlier_release_gets_what_tracking_needs(tmp_path):
             run.log_metrics({"loss": 1.0})
         assert [r.name for r in tracker.search_runs("tag = 'new'")] == ["after"]
         assert tracker.get_run("before").tags == ("before",)[:0]
+
+
+def test_runs_go_along_to_another_database(stores, tmp_path):
+    with Tracker(stores).start("moved", tags=["a"]) as run:
+        run.log_metrics({"loss": 0.5})
+    dwcp_jupyter.Workspace(stores).backup(tmp_path / "backup.duckdb")
+    with store.open(tmp_path / "other" / ".dwcp") as other:
+        dwcp_jupyter.Workspace(other).restore(tmp_path / "backup.duckdb")
+        assert Tracker(other).get_run("moved").history["loss"].values.tolist() == [0.5]
+        assert Tracker(other).verify_run("moved") is True
+
+
+def test_a_backup_of_an_earlier_release_is_restored(stores, tmp_path):
+    with Tracker(stores).start("before"):
+        pass
+    dwcp_jupyter.Workspace(stores).backup(tmp_path / "backup")
+    with sqlite3.connect(tmp_path / "backup") as connection:
+        columns = "id, name, kind, status, config, record, metrics, created_by, started_at, ended_at"
+        rows = connection.execute(f"SELECT {columns} FROM runs").fetchall()
+        digest = hashlib.sha256(b"".join(hashing.canonical_json(list(row)) for row in rows)).hexdigest()
+        connection.execute("DROP TABLE run_metrics")
+        connection.execute("ALTER TABLE runs DROP COLUMN tags")
+        connection.execute("DELETE FROM schema_migrations WHERE number = 3")
+        connection.execute("DELETE FROM backup_sums WHERE name = 'run_metrics'")
+        connection.execute("UPDATE backup_sums SET sha256 = ? WHERE name = 'runs'", [digest])
+    connection.close()
+    with store.open(tmp_path / "other" / ".dwcp") as other:
+        dwcp_jupyter.Workspace(other).restore(tmp_path / "backup")
+        assert Tracker(other).get_run("before").status is RunStatus.COMPLETED
+
+
+def test_a_backup_without_the_sum_of_a_table_is_refused(stores, tmp_path):
+    with Tracker(stores).start("before") as run:
+        run.log_metrics({"loss": 0.5})
+    dwcp_jupyter.Workspace(stores).backup(tmp_path / "backup")
+    with sqlite3.connect(tmp_path / "backup") as connection:
+        connection.execute("DELETE FROM backup_sums WHERE name = 'run_metrics'")
+        connection.execute("UPDATE run_metrics SET body = replace(body, '0.5', '0.4')")
+    connection.close()
+    with store.open(tmp_path / "other" / ".dwcp") as other:
+        with pytest.raises(IntegrityError, match="no sum of its table 'run_metrics'"):
+            dwcp_jupyter.Workspace(other).restore(tmp_path / "backup")
+        assert len(Tracker(other).search_runs()) == 0
 
 
 def test_its_record_is_plain_json(stores):
