@@ -201,8 +201,8 @@ def _sums_in(twin: Path, file: Path) -> tuple[dict[str, str], dict[str, set[str]
     unsummed = sorted((known & set(summed)) - set(found))
     if unsummed:
         raise IntegrityError(
-            f"'{file}' has no sum of its table '{unsummed[0]}', so it was changed after the backup was made. Nothing was "
-            "restored; take another backup.",
+            f"'{file}' has no sum of its table '{unsummed[0]}', so it was changed after the backup was made. Nothing "
+            "was restored; take another backup.",
             expected=f"a sum of '{unsummed[0]}'",
             actual="",
         )
