@@ -211,5 +211,7 @@ def _has_server_endpoints(stores: store.Stores) -> bool:
 
     table = schema.endpoints
     query = sa.select(sa.func.count()).select_from(table).where(table.c.lifetime == str(Lifetime.SERVER))
+    if stores.metadata.is_shared:
+        query = query.where(table.c.place == stores.metadata.place)
     with stores.metadata.read() as connection:
         return bool(connection.execute(query).scalar_one())

@@ -86,6 +86,7 @@ def put(
     with stores.metadata.transaction(actor) as tx:
         _check_unchanged(tx, version)
         former = _row_of(tx, name)
+        _refuse_elsewhere(stores, name, former)
         _refuse_foreign(name, former, hold)
         chosen = choose(lifetime, current=None if former is None else Lifetime(former["lifetime"]), server=server)
         description = _describe(stores, prepared, name=name, config=config, former=former, new_id=new_id)
@@ -99,6 +100,7 @@ def put(
             "status": str(EndpointStatus.STARTING),
             "spec": schema.dump(_spec(stores, prepared, description).to_json()),
             "updated_at": now,
+            "place": stores.metadata.place,
         }
         table = schema.endpoints
         if former is None:
@@ -189,6 +191,17 @@ def _check_unchanged(tx: Transaction, version: ModelVersion) -> None:
 def _row_of(tx: Transaction, name: str) -> dict[str, Any] | None:
     row = tx.execute(sa.select(schema.endpoints).where(schema.endpoints.c.name == name)).mappings().first()
     return None if row is None else dict(row)
+
+
+def _refuse_elsewhere(stores: Stores, name: str, former: dict[str, Any] | None) -> None:
+    """Raise if another machine serves an endpoint of that name, which a deployment here would take down there."""
+    if former is None or not stores.metadata.is_shared or former["place"] in {None, stores.metadata.place}:
+        return
+    place = former["place"].rpartition(" ")[0]
+    raise EndpointExistsError(
+        f"The endpoint '{name}' is served from '{place}', by the same database. Deploy under another name, or take it "
+        f"down first: %undeploy {name}"
+    )
 
 
 def _refuse_foreign(name: str, former: dict[str, Any] | None, hold: Hold) -> None:

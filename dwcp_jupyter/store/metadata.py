@@ -31,6 +31,7 @@ from dwcp_jupyter.store.combining import Operation, Spool, Ticket, Write
 from dwcp_jupyter.store.connections import Connections, LeasedConnections, PooledConnections, is_removed
 from dwcp_jupyter.store.inserting import insert_rows
 from dwcp_jupyter.store.migrations import is_founded, migrate
+from dwcp_jupyter.store.place import place_of
 
 __all__ = ["Metadata", "Transaction"]
 
@@ -248,6 +249,16 @@ class Metadata:
             with _readable(self.url, self._timeout_s), self._open().connection() as opened:
                 self._is_founded = is_founded(opened)
         return self._is_founded
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether workspace folders of several machines may use this database."""
+        return self.dialect == "postgresql"
+
+    @property
+    def place(self) -> str:
+        """The name of this workspace folder among those that use the database."""
+        return place_of(self.root)
 
     def events(
         self,

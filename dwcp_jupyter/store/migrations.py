@@ -9,8 +9,9 @@ that for tables with an index.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Column, Connection, insert, select, text
 from sqlalchemy.schema import CreateTable
 
 from dwcp_jupyter import clock, events
@@ -34,14 +35,24 @@ def _add_governance(connection: Connection) -> None:
 
 def _add_tracking(connection: Connection) -> None:
     connection.execute(CreateTable(schema.run_metrics, if_not_exists=True))
-    if not _has_column(connection, schema.runs.name, schema.runs.c.tags.name):
-        connection.execute(text(f"ALTER TABLE {schema.runs.name} ADD COLUMN {schema.runs.c.tags.name} TEXT"))
+    _add_text(connection, schema.runs.c.tags)
+
+
+def _add_places(connection: Connection) -> None:
+    _add_text(connection, schema.endpoints.c.place)
+
+
+def _add_text(connection: Connection, column: Column[Any]) -> None:
+    """Add a column of text, unless a new workspace has it from its first step."""
+    if not _has_column(connection, column.table.name, column.name):
+        connection.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} TEXT"))
 
 
 MIGRATIONS: tuple[tuple[int, Callable[[Connection], None]], ...] = (
     (1, _create_tables),
     (2, _add_governance),
     (3, _add_tracking),
+    (4, _add_places),
 )
 
 
@@ -91,7 +102,6 @@ def _has_migrations(connection: Connection) -> bool:
 
 
 def _has_column(connection: Connection, table: str, column: str) -> bool:
-    """Return whether the column is there; a new workspace has all of them from its first step."""
     is_there = text(_SQLITE_COLUMN if connection.dialect.name == "sqlite" else _STANDARD_COLUMN)
     return connection.execute(is_there, {"name": table, "column": column}).first() is not None
 

@@ -223,6 +223,7 @@ endpoints = Table(
     Column("spec", Text, nullable=False),
     Column("created_at", String, nullable=False),
     Column("updated_at", String, nullable=False),
+    Column("place", Text),  # which folder of which machine serves it; see store.place
 )
 
 
@@ -236,5 +237,5 @@ def load(text: str | None) -> Any:
     return None if text is None else msgspec.json.decode(text)
 
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """The highest number in `store.migrations`; a workspace above it was written by a newer release."""

@@ -56,10 +56,13 @@ class EndpointTable:
         self._metadata = metadata
 
     def read(self) -> list[EndpointRow]:
-        """Return all endpoints, oldest first."""
+        """Return the endpoints that are served from this workspace folder, oldest first."""
         table = schema.endpoints
+        query = sa.select(table).order_by(table.c.created_at, table.c.id)
+        if self._metadata.is_shared:  # those of other machines have supervisors there
+            query = query.where(table.c.place == self._metadata.place)
         with _readable(), self._metadata.read() as connection:
-            rows = connection.execute(sa.select(table).order_by(table.c.created_at, table.c.id)).mappings().all()
+            rows = connection.execute(query).mappings().all()
         return [_row(row) for row in rows]
 
     def remove(self, rows: Iterable[EndpointRow], *, reason: str) -> None:

@@ -469,7 +469,7 @@ def test_a_workspace_of_an_earlier_release_gets_what_tracking_needs(tmp_path):
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE run_metrics")
         connection.execute("ALTER TABLE runs DROP COLUMN tags")
-        connection.execute("DELETE FROM schema_migrations WHERE number = 3")
+        connection.execute("DELETE FROM schema_migrations WHERE number >= 3")
     connection.close()
     with store.open(root, settings=settings) as stores:
         tracker = Tracker(stores)
@@ -499,7 +499,7 @@ def test_a_backup_of_an_earlier_release_is_restored(stores, tmp_path):
         digest = hashlib.sha256(b"".join(hashing.canonical_json(list(row)) for row in rows)).hexdigest()
         connection.execute("DROP TABLE run_metrics")
         connection.execute("ALTER TABLE runs DROP COLUMN tags")
-        connection.execute("DELETE FROM schema_migrations WHERE number = 3")
+        connection.execute("DELETE FROM schema_migrations WHERE number >= 3")
         connection.execute("DELETE FROM backup_sums WHERE name = 'run_metrics'")
         connection.execute("UPDATE backup_sums SET sha256 = ? WHERE name = 'runs'", [digest])
     connection.close()
