@@ -10,17 +10,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, bindparam, func, select, true
 
 from dwcp_jupyter import clock
 from dwcp_jupyter.exceptions import InvalidMetadataError, did_you_mean
-from dwcp_jupyter.registry import rows
+from dwcp_jupyter.registry import resolution, rows
 from dwcp_jupyter.registry.stages import Stage
 from dwcp_jupyter.registry.values import Model, ModelVersion
 from dwcp_jupyter.registry.versioning import SemanticVersion
-from dwcp_jupyter.store import schema
+from dwcp_jupyter.store import remembering, schema
 
-__all__ = ["check_limit", "describe", "find_models", "find_versions"]
+__all__ = ["EVERYTHING", "check_limit", "describe", "find_models", "find_versions"]
 
 _FILTERS = ("name", "stage", "tag", "framework")
 _STAGE_ORDER = {
@@ -30,6 +30,14 @@ _MANY = 500
 """From this number of models on they are not named one by one."""
 
 _MODELS, _VERSIONS, _ALIASES = schema.models.c, schema.versions.c, schema.aliases.c
+
+EVERYTHING = 2**62
+"""A limit that nothing reaches."""
+_FIRST = select(schema.versions).where(_VERSIONS.model_id == bindparam("model"))
+_PAGE, _NEXT_PAGE = (
+    query.order_by(_VERSIONS.sort_key.desc()).limit(bindparam("most", type_=BigInteger))
+    for query in (_FIRST, _FIRST.where(_VERSIONS.sort_key < bindparam("last")))
+)
 
 
 def check_limit(limit: int | None) -> int | None:
@@ -143,18 +151,17 @@ def find_versions(
     connection: Connection, model: Row[Any], *, limit: int | None = None, after: str | None = None
 ) -> list[ModelVersion]:
     """Return versions of a row of `schema.models`, the highest first; see `ModelRegistry.list_versions`."""
-    query = select(schema.versions).where(_VERSIONS.model_id == model.id).order_by(_VERSIONS.sort_key.desc())
+    wanted = {"model": model.id, "most": EVERYTHING if limit is None else limit}
+    query = _PAGE
     if after is not None:
         name, at, text = after.rpartition("@")
         if at and name != model.name:
             raise InvalidMetadataError(f"'{after}' is no version of '{model.name}'. Give the last one of a page.")
-        query = query.where(_VERSIONS.sort_key < SemanticVersion.parse(text).sort_key)
-    found = connection.execute(query.limit(limit)).all()
+        query, wanted = _NEXT_PAGE, {**wanted, "last": SemanticVersion.parse(text).sort_key}
+    found = remembering.rows_of(connection, query, wanted, table=schema.versions)
     pointed: dict[str, list[str]] = defaultdict(list)
-    for row in connection.execute(
-        select(_ALIASES.version_id, _ALIASES.alias).where(_ALIASES.model_id == model.id).order_by(_ALIASES.alias)
-    ):
-        pointed[row.version_id].append(row.alias)
+    for alias, version_id in resolution.aliases_of(connection, model.id).items():
+        pointed[version_id].append(alias)
     return [rows.to_version(row, model=model, aliases=tuple(pointed.get(row.id, ()))) for row in found]
 
 

@@ -312,7 +312,7 @@ class ModelRegistry(GuardedStages):
             version = resolution.resolve(tx.connection, model_id, must_be_certain=True)
             table = schema.aliases
             key = (table.c.model_id == version.model_id) & (table.c.alias == alias)
-            before = tx.execute(select(table.c.version_id).where(key)).scalar()
+            before = resolution.aliases_of(tx.connection, version.model_id).get(alias)
             values = {"version_id": version.id, "updated_at": clock.to_text(tx.now)}
             if before is None:
                 tx.execute(insert(table).values(model_id=version.model_id, alias=alias, **values))

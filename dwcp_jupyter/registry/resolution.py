@@ -15,9 +15,9 @@ from dwcp_jupyter.exceptions import AmbiguousModelError, ModelNotFoundError, did
 from dwcp_jupyter.registry import rows
 from dwcp_jupyter.registry.names import Reference, parse_reference
 from dwcp_jupyter.registry.values import ModelVersion
-from dwcp_jupyter.store import schema
+from dwcp_jupyter.store import remembering, schema
 
-__all__ = ["aliases_of", "find_model", "model_row", "resolve"]
+__all__ = ["aliases_of", "aliases_to", "find_model", "model_row", "resolve"]
 
 _ID_LENGTH = 32
 
@@ -26,9 +26,12 @@ _MODEL_BY_NAME_OR_ID = select(schema.models).where(
     (schema.models.c.name == bindparam("wanted")) | (schema.models.c.id == bindparam("wanted"))
 )
 _VERSION = select(schema.versions).where(schema.versions.c.id == bindparam("wanted"))
+_VERSION_BY_NUMBER = select(schema.versions).where(
+    (schema.versions.c.model_id == bindparam("model")) & (schema.versions.c.version == bindparam("number"))
+)
 _ALIASES = (
-    select(schema.aliases.c.alias)
-    .where(schema.aliases.c.version_id == bindparam("wanted"))
+    select(schema.aliases.c.alias, schema.aliases.c.version_id)
+    .where(schema.aliases.c.model_id == bindparam("model"))
     .order_by(schema.aliases.c.alias)
 )
 
@@ -45,14 +48,15 @@ def resolve(connection: Connection, reference: str, *, must_be_certain: bool = F
         return found
     parsed = parse_reference(reference)
     model = model_row(connection, parsed.name)
-    meant = _meant(connection, parsed, model.id, limit=None if must_be_certain else 1)
-    if not meant:
+    if parsed.version is not None:
+        found = _numbered(connection, parsed, model)
+    elif parsed.selector is not None and parsed.stage is None:
+        found = _named(connection, parsed.selector, model)
+    else:
+        found = _highest(connection, parsed, model, reference if must_be_certain else None)
+    if found is None:
         raise ModelNotFoundError(_explain_missing(connection, parsed, model.id))
-    if must_be_certain and len(meant) > 1:
-        candidates = [f"{model.name}@{version}" for _, version in meant]
-        shown = ", ".join(candidates[:8]) + (" …" if len(candidates) > 8 else "")
-        raise AmbiguousModelError(f"'{reference}' could be several versions: {shown}. Name one.", candidates=candidates)
-    return _value(connection, meant[0][0], model)
+    return found
 
 
 def model_row(connection: Connection, name_or_id: str) -> Row[Any]:
@@ -75,12 +79,20 @@ def model_row(connection: Connection, name_or_id: str) -> Row[Any]:
 def find_model(connection: Connection, name_or_id: str) -> Row[Any] | None:
     """Return the row of a model by name or id, or None."""
     query = _MODEL_BY_NAME_OR_ID if len(name_or_id) == _ID_LENGTH else _MODEL_BY_NAME
-    return connection.execute(query, {"wanted": unicodedata.normalize("NFC", name_or_id)}).first()
+    wanted = {"wanted": unicodedata.normalize("NFC", name_or_id)}
+    found = remembering.rows_of(connection, query, wanted, table=schema.models)
+    return found[0] if found else None
 
 
-def aliases_of(connection: Connection, version_id: str) -> tuple[str, ...]:
+def aliases_of(connection: Connection, model_id: str) -> dict[str, str]:
+    """Return the ids of the versions that a model's aliases point to, in order of the aliases."""
+    found = remembering.rows_of(connection, _ALIASES, {"model": model_id}, table=schema.aliases)
+    return {row.alias: row.version_id for row in found}
+
+
+def aliases_to(connection: Connection, *, model_id: str, version_id: str) -> tuple[str, ...]:
     """Return the aliases that point to a version."""
-    return tuple(connection.execute(_ALIASES, {"wanted": version_id}).scalars())
+    return tuple(alias for alias, meant in aliases_of(connection, model_id).items() if meant == version_id)
 
 
 def _by_id(connection: Connection, reference: str) -> ModelVersion | None:
@@ -94,24 +106,37 @@ def _by_id(connection: Connection, reference: str) -> ModelVersion | None:
 
 def _value(connection: Connection, version_id: str, model: Row[Any]) -> ModelVersion:
     """Return a version by its key: an index finds it, where any other condition costs a scan of all columns."""
-    row = connection.execute(_VERSION, {"wanted": version_id}).one()
-    return rows.to_version(row, aliases_of(connection, version_id), model=model)
+    (row,) = remembering.rows_of(connection, _VERSION, {"wanted": version_id}, table=schema.versions)
+    return _with_aliases(connection, row, model)
 
 
-def _meant(connection: Connection, parsed: Reference, model_id: str, *, limit: int | None) -> list[tuple[str, str]]:
-    """Return id and text of the versions that a reference may mean, the highest first."""
-    table, aliases = schema.versions.c, schema.aliases.c
-    query = select(table.id, table.version)
-    if parsed.version is not None:
-        query = query.where(table.model_id == model_id, table.version == str(parsed.version))
-    elif parsed.stage is not None:
-        query = query.where(table.model_id == model_id, table.stage == str(parsed.stage))
-    elif parsed.selector is not None:
-        is_pointing = (aliases.model_id == model_id) & (aliases.alias == parsed.selector)
-        query = query.join(schema.aliases, aliases.version_id == table.id).where(is_pointing)
-    else:
-        query = query.where(table.model_id == model_id)
-    return [(row.id, row.version) for row in connection.execute(query.order_by(table.sort_key.desc()).limit(limit))]
+def _with_aliases(connection: Connection, row: Row[Any], model: Row[Any]) -> ModelVersion:
+    return rows.to_version(row, aliases_to(connection, model_id=model.id, version_id=row.id), model=model)
+
+
+def _numbered(connection: Connection, parsed: Reference, model: Row[Any]) -> ModelVersion | None:
+    wanted = {"model": model.id, "number": str(parsed.version)}
+    found = remembering.rows_of(connection, _VERSION_BY_NUMBER, wanted, table=schema.versions)
+    return _with_aliases(connection, found[0], model) if found else None
+
+
+def _named(connection: Connection, alias: str, model: Row[Any]) -> ModelVersion | None:
+    version_id = aliases_of(connection, model.id).get(alias)
+    return None if version_id is None else _value(connection, version_id, model)
+
+
+def _highest(connection: Connection, parsed: Reference, model: Row[Any], certain: str | None) -> ModelVersion | None:
+    """Return the highest version of a model, or of a stage of it; where that must be `certain`, the only one."""
+    table = schema.versions.c
+    query = select(table.id, table.version).where(table.model_id == model.id).order_by(table.sort_key.desc())
+    if parsed.stage is not None:
+        query = query.where(table.stage == str(parsed.stage))
+    meant = connection.execute(query.limit(1) if certain is None else query).all()
+    if certain is not None and len(meant) > 1:
+        candidates = [f"{model.name}@{row.version}" for row in meant]
+        shown = ", ".join(candidates[:8]) + (" …" if len(candidates) > 8 else "")
+        raise AmbiguousModelError(f"'{certain}' could be several versions: {shown}. Name one.", candidates=candidates)
+    return _value(connection, meant[0].id, model) if meant else None
 
 
 def _explain_missing(connection: Connection, parsed: Reference, model_id: str) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Row, select
 
@@ -18,6 +17,8 @@ from dwcp_jupyter.store import schema
 
 __all__ = ["VERSIONS", "from_values", "new_model_values", "to_version", "version_values"]
 
+_COLUMNS = tuple(schema.versions.columns.keys())
+
 VERSIONS = select(
     schema.versions,
     schema.models.c.name.label("model_name"),
@@ -28,46 +29,48 @@ VERSIONS = select(
 
 def to_version(row: Row[Any], aliases: tuple[str, ...] = (), *, model: Row[Any] | None = None) -> ModelVersion:
     """Return the value of a row of `VERSIONS`; or of `schema.versions`, with the row of its model."""
-    signature = schema.load(row.signature)
-    return ModelVersion(
-        id=row.id,
-        model_id=row.model_id,
-        name=row.model_name if model is None else model.name,
-        version=row.version,
-        stage=Stage(row.stage),
-        framework=Framework(row.framework) if row.framework else None,
-        framework_version=row.framework_version,
-        flavor=row.flavor,
-        sha256=row.sha256,
-        size_bytes=row.size_bytes,
-        signature=Signature.from_json(signature) if signature is not None else None,
-        metrics=schema.load(row.metrics),
-        hyperparameters=schema.load(row.hyperparameters),
-        tags=tuple(schema.load(row.tags)),
-        description=row.description,
-        changelog=row.changelog,
-        author=row.author,
-        task_type=row.task_type if model is None else model.task_type,
-        training_dataset=row.training_dataset,
-        training_started_at=_moment(row.training_started_at),
-        training_ended_at=_moment(row.training_ended_at),
-        environment=schema.load(row.environment),
-        git_commit=row.git_commit,
-        code_sha256=row.code_sha256,
-        run_id=row.run_id,
-        parent_id=row.parent_id,
-        custom_metadata=schema.load(row.custom_metadata),
-        aliases=aliases,
-        created_at=_moment(row.created_at),
-        created_by=row.created_by,
-    )
+    values = dict(zip(_COLUMNS, row, strict=False))  # a quarter of the time that attributes of the row take
+    name, task_type = (row[-2], row[-1]) if model is None else (model.name, model.task_type)
+    return from_values(values, name=name, task_type=task_type, aliases=aliases)
 
 
 def from_values(
     values: Mapping[str, Any], *, name: str, task_type: str | None, aliases: tuple[str, ...] = ()
 ) -> ModelVersion:
     """Return the value of a row of `schema.versions` as `version_values` makes it."""
-    return to_version(cast("Row[Any]", SimpleNamespace(**values, model_name=name, task_type=task_type)), aliases)
+    signature = schema.load(values["signature"])
+    return ModelVersion(
+        id=values["id"],
+        model_id=values["model_id"],
+        name=name,
+        version=values["version"],
+        stage=Stage(values["stage"]),
+        framework=Framework(values["framework"]) if values["framework"] else None,
+        framework_version=values["framework_version"],
+        flavor=values["flavor"],
+        sha256=values["sha256"],
+        size_bytes=values["size_bytes"],
+        signature=Signature.from_json(signature) if signature is not None else None,
+        metrics=schema.load(values["metrics"]),
+        hyperparameters=schema.load(values["hyperparameters"]),
+        tags=tuple(schema.load(values["tags"])),
+        description=values["description"],
+        changelog=values["changelog"],
+        author=values["author"],
+        task_type=task_type,
+        training_dataset=values["training_dataset"],
+        training_started_at=_moment(values["training_started_at"]),
+        training_ended_at=_moment(values["training_ended_at"]),
+        environment=schema.load(values["environment"]),
+        git_commit=values["git_commit"],
+        code_sha256=values["code_sha256"],
+        run_id=values["run_id"],
+        parent_id=values["parent_id"],
+        custom_metadata=schema.load(values["custom_metadata"]),
+        aliases=aliases,
+        created_at=_moment(values["created_at"]),
+        created_by=values["created_by"],
+    )
 
 
 def new_model_values(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, exists, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, bindparam, exists, literal_column, select
 
 from dwcp_jupyter.exceptions import FilterError
-from dwcp_jupyter.registry import rows
+from dwcp_jupyter.registry import resolution, rows
+from dwcp_jupyter.registry.listing import EVERYTHING
 from dwcp_jupyter.registry.names import parse_reference
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.store import schema
@@ -30,22 +33,40 @@ def search(
     after: str | None = None,
 ) -> list[ModelVersion]:
     """Return the versions that meet a condition; see `ModelRegistry.search_versions`."""
-    fields = _fields(connection.dialect.name)
-    query = select(_VERSIONS.id).join(schema.models, _MODELS.id == _VERSIONS.model_id)
-    query = query.where(parse_filter(condition, fields)) if condition.strip() else query
+    query = _query(condition, order_by, after, connection.dialect.name)
+    found = connection.execute(query, {"most": EVERYTHING if limit is None else limit}).all()
+    if order_by is None:  # quicker here than in a statement of all columns
+        found = sorted(sorted(found, key=lambda row: row.sort_key, reverse=True), key=lambda row: row.model_name)
+    pointed = _pointed(connection, {row.model_id for row in found})
+    return [rows.to_version(row, tuple(pointed.get(row.id, ()))) for row in found]
+
+
+@lru_cache(maxsize=128)
+def _query(condition: str, order_by: str | None, after: str | None, dialect: str) -> Select[Any]:
+    """Return the statement of a search: the rows are found by the columns asked for, and then read as a whole."""
+    key = _VERSIONS.id if dialect == "postgresql" else literal_column("versions.rowid", BigInteger)
+    owned = schema.versions.join(schema.models, _MODELS.id == _VERSIONS.model_id)
+    wanted = select(key.label("key"), _MODELS.name.label("model_name"), _MODELS.task_type).select_from(owned)
+    if condition.strip():
+        wanted = wanted.where(parse_filter(condition, _fields(dialect)))
+    order: list[Any] = [_MODELS.name, _VERSIONS.sort_key.desc()]
     if order_by is not None:
         if after is not None:
             raise FilterError("Pages follow names and versions: leave out order_by, or after.")
-        query = query.order_by(
-            parse_order(order_by, _ORDERS, metrics=_VERSIONS.metrics, dialect=connection.dialect.name)
-        )
+        order.insert(0, parse_order(order_by, _ORDERS, metrics=_VERSIONS.metrics, dialect=dialect))
     elif after is not None:
-        query = query.where(_follows(after))
-    query = query.order_by(_MODELS.name, _VERSIONS.sort_key.desc())
-    return _values(connection, list(connection.execute(query.limit(limit)).scalars()))
+        wanted = wanted.where(_follows(after))
+    chosen = wanted.order_by(*order).limit(bindparam("most", type_=BigInteger)).subquery("chosen")
+    found = schema.versions.join(chosen, chosen.c.key == key)
+    query = select(schema.versions, chosen.c.model_name, chosen.c.task_type).select_from(found)
+    if order_by is None:
+        return query
+    by = parse_order(order_by, {**_ORDERS, "name": chosen.c.model_name}, metrics=_VERSIONS.metrics, dialect=dialect)
+    return query.order_by(by, chosen.c.model_name, _VERSIONS.sort_key.desc())
 
 
-def _fields(dialect: str) -> dict[str, Field]:
+@cache
+def _fields(dialect: str) -> Mapping[str, Field]:
     parameters = of_json(_VERSIONS.hyperparameters, dialect=dialect)
     return {
         "name": of_text(_MODELS.name, fold=lambda value: unicodedata.normalize("NFC", value)),
@@ -86,18 +107,19 @@ def _follows(reference: str) -> ColumnElement[bool]:
     )
 
 
-def _values(connection: Connection, ids: list[str]) -> list[ModelVersion]:
-    """Return versions in the order of their ids."""
-    if not ids:
-        return []
-    aliases: dict[str, list[str]] = defaultdict(list)
-    pointing: Select[Any] = select(_ALIASES.version_id, _ALIASES.alias).order_by(_ALIASES.alias)
-    for row in connection.execute(pointing.where(_ALIASES.version_id.in_(ids))):
-        aliases[row.version_id].append(row.alias)
-    found = {row.id: row for row in connection.execute(select(schema.versions).where(_VERSIONS.id.in_(ids)))}
-    owners = sorted({row.model_id for row in found.values()})
-    models = {row.id: row for row in connection.execute(select(schema.models).where(_MODELS.id.in_(owners)))}
-    return [
-        rows.to_version(row, tuple(aliases.get(row.id, ())), model=models[row.model_id])
-        for row in (found[key] for key in ids)
-    ]
+def _pointed(connection: Connection, models: set[str]) -> Mapping[str, list[str]]:
+    """Return the aliases of the versions of some models, by the versions' ids."""
+    pointed: dict[str, list[str]] = defaultdict(list)
+    if len(models) <= _FEW:
+        for model_id in models:
+            for alias, version_id in resolution.aliases_of(connection, model_id).items():
+                pointed[version_id].append(alias)
+        return pointed
+    of_them = _ALIASES.model_id.in_(models)
+    for row in connection.execute(select(_ALIASES.version_id, _ALIASES.alias).where(of_them).order_by(_ALIASES.alias)):
+        pointed[row.version_id].append(row.alias)
+    return pointed
+
+
+_FEW = 3
+"""Models whose aliases are asked for one by one, as those of the calls before may be known."""

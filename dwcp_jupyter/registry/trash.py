@@ -106,7 +106,7 @@ def throw_away(tx: Transaction, version: ModelVersion) -> None:
     body = {
         "values": rows.version_values(version),
         "task_type": version.task_type,
-        "aliases": list(resolution.aliases_of(tx.connection, version.id)),
+        "aliases": list(resolution.aliases_to(tx.connection, model_id=version.model_id, version_id=version.id)),
         "reference_data": _all(tx, schema.reference_data, schema.reference_data.c.version_id == version.id),
         "evidence": _all(tx, schema.evidence, schema.evidence.c.version_id == version.id),
     }

@@ -35,6 +35,7 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import StaticPool
 
 from dwcp_jupyter.exceptions import LeaseTimeoutError, WorkspaceError
+from dwcp_jupyter.store import remembering
 from dwcp_jupyter.store.combining import Spool
 from dwcp_jupyter.store.lease import Lease
 
@@ -159,6 +160,7 @@ class LeasedConnections:
             self._url.set(database=":memory:"), poolclass=StaticPool, connect_args=self._connect_args
         )
         sa.event.listen(self._engine, "connect", _keep_logs)
+        remembering.watch(self._engine)
         self._lease = Lease(self._lock_path, timeout_s=self._timeout_s)
         self._mutex = threading.RLock()
         self._connection: Connection | None = None
@@ -269,6 +271,7 @@ class LeasedConnections:
             _remember_file(connection, path)
             if is_removed(connection):
                 raise _removed(path)
+            remembering.begin(connection)
         except BaseException:
             self._discard(connection)
             raise

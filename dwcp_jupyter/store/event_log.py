@@ -14,13 +14,14 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from dwcp_jupyter import clock, events, hashing
-from dwcp_jupyter.store import schema
+from dwcp_jupyter.store import remembering, schema
 from dwcp_jupyter.store.inserting import insert_rows
 
 __all__ = ["Pending", "append", "find_break", "lock_head", "read", "read_head"]
 
 
-_HEAD = select(schema.head.c.seq, schema.head.c.hash).where(schema.head.c.id == 1)
+_HEAD = select(schema.head.c.seq, schema.head.c.hash).where(schema.head.c.id == bindparam("wanted"))
+_THE_ONE = {"wanted": 1}
 _MOVE_HEAD = (
     update(schema.head).where(schema.head.c.id == 1).values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
 )
@@ -71,6 +72,7 @@ def append(connection: Connection, pending: Sequence[Pending], *, time: datetime
         )
     insert_rows(connection, schema.events, rows)
     connection.execute(_MOVE_HEAD, {"new_seq": seq, "new_hash": previous})
+    remembering.put(connection, _HEAD, _THE_ONE, [(seq, previous)], table=schema.head)
     return seq
 
 
@@ -108,8 +110,8 @@ def read(
 
 def read_head(connection: Connection) -> tuple[int, str]:
     """Return number and hash of the newest event; ``(0, GENESIS)`` before the first."""
-    row = connection.execute(_HEAD).one()
-    return int(row.seq), str(row.hash)
+    ((seq, digest),) = remembering.rows_of(connection, _HEAD, _THE_ONE, table=schema.head)
+    return int(seq), str(digest)
 
 
 def find_break(
@@ -122,6 +124,7 @@ def find_break(
 
     `visit` gets each sound event in its turn.
     """
+    remembering.forget(connection)  # what is proven is what is stored
     table = schema.events.c
     columns = (table.seq, table.kind, table.subject, table.time, table.body, table.hash)
     rows = connection.execute(select(*columns).order_by(table.seq)).all()

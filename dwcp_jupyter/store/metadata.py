@@ -26,7 +26,7 @@ from dwcp_jupyter import clock, config
 from dwcp_jupyter.events import Actor, ChainBreak, Event, Record, local_actor
 from dwcp_jupyter.exceptions import LeaseTimeoutError, SettingError, WorkspaceError
 from dwcp_jupyter.extras import require
-from dwcp_jupyter.store import event_log, schema
+from dwcp_jupyter.store import event_log, remembering, schema
 from dwcp_jupyter.store.combining import Operation, Spool, Ticket, Write
 from dwcp_jupyter.store.connections import Connections, LeasedConnections, PooledConnections, is_removed
 from dwcp_jupyter.store.inserting import insert_rows
@@ -389,12 +389,17 @@ def _transaction(connection: Connection) -> Iterator[None]:
     except BaseException:
         if os.getpid() == pid:
             transaction.rollback()
+            remembering.forget(connection)
         raise
     if os.getpid() != pid:
         raise WorkspaceError(
             f"This transaction belongs to process {pid}; a forked child cannot commit it. Open one there."
         )
-    transaction.commit()
+    try:
+        transaction.commit()
+    except BaseException:
+        remembering.forget(connection)
+        raise
 
 
 @contextmanager

@@ -24,6 +24,11 @@ _SIZES, _EVENTS = (1_000, 10_000), 100_000
 _BURST_MS, _LONE_MS, _PROOF_MS = 5, 40, 1000
 _CALLS_PER_RUN = 5
 
+_NOTE = (
+    "Medians of {calls} calls in a burst and {calls} calls after a rest of 250 ms each, of which none repeats the one "
+    "before it; `x` is MLflow ÷ ours."
+)
+
 Times = dict[str, dict[str, list[float]]]
 """Milliseconds by call and kind: a burst, or alone."""
 
@@ -44,7 +49,7 @@ def run(options: Options) -> Report:
                 place = str(Path(folder) / f"{key}-{size}")
                 print(f"{name}: registering {size:,} versions …", file=sys.stderr, flush=True)
                 _call(environment, key, place, "fill", size)
-                found[name, size] = _times(_call(environment, key, place, "ask", calls))
+                found[name, size] = _times(_call(environment, key, place, "ask", size, calls))
         if _OURS in backends:
             print(f"{_OURS}: a trail of {events:,} events …", file=sys.stderr, flush=True)
             place = str(Path(folder) / f"ours-{sizes[-1]}")
@@ -53,9 +58,7 @@ def run(options: Options) -> Report:
         title="Registry: answers of one with many versions",
         tables=(_table(found, sizes), *((_proofs(proven, events),) if proven else ())),
         targets=_targets(found, proven, sizes, events),
-        notes=(
-            f"Medians of {calls} calls in a burst and {calls} calls after a rest of 250 ms each; `x` is MLflow ÷ ours.",
-        ),
+        notes=(_NOTE.format(calls=calls),),
         versions=mlflow.describe() if mlflow else "",
     )
 
