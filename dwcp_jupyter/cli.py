@@ -46,13 +46,15 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--path", default=None, help="the workspace or project folder; found upward without it")
         if name == "gc":
             command.add_argument("--dry-run", action="store_true", help="say what would be freed, and remove nothing")
+            gone = "another database that kept files in the same artifact store and is there no more"
+            command.add_argument("--gone", metavar="ID", action="append", default=[], help=gone)
     return parser
 
 
 def _report(args: argparse.Namespace) -> int:
     from dwcp_jupyter.workspace import find
 
-    options = {"dry_run": args.dry_run} if args.command == "gc" else {}
+    options = {"dry_run": args.dry_run, "gone": args.gone} if args.command == "gc" else {}
     report = getattr(find(args.path), args.command)(**options)
     print(report._view().to_text())
     return 0 if args.command != "doctor" or report else 1

@@ -15,9 +15,9 @@ Kind                                                     Subject                
 ``version.promoted``, ``version.deleted``                ``model:NAME@VERSION``  its stage, its end
 ``version.restored``                                     ``model:NAME@VERSION``  it came back from the trash
 ``version.compared``                                     ``model:NAME@VERSION``  one version with another
-``approval.requested``, ``approval.decided``             ``model:NAME@VERSION``  a stage change asked for, judged
+``approval.requested``, ``approval.decided``             ``model:NAME@VERSION``  a stage or alias asked for, judged
 ``evidence.recorded``                                    ``model:NAME@VERSION``  what gates look at
-``policy.set``, ``policy.removed``                       ``policy:NAME/STAGE``   what a stage asks of a version
+``policy.set``, ``policy.removed``                       ``policy:NAME/STAGE``   what a stage, or ``@ALIAS``, asks
 ``alias.set``, ``alias.removed``                         ``model:NAME@VERSION``  what ``NAME@ALIAS`` means
 ``reference.set``                                        ``model:NAME@VERSION``  the data that drift is measured by
 ``trust.decided``                                        ``artifact:SHA256``     a file may be loaded that can run code
@@ -25,6 +25,7 @@ Kind                                                     Subject                
 ``endpoint.deployed``, ``endpoint.updated``              ``endpoint:NAME``       what is served under a name
 ``trash.emptied``                                        ``model:NAME@VERSION``  it cannot come back any more
 ``endpoint.removed``                                     ``endpoint:NAME``       what ended it
+``owner.forgotten``                                      ``owner:ID``            a database's files are needed no more
 =======================================================  ======================  =====================================
 """
 
@@ -32,6 +33,8 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +44,7 @@ from typing import Any
 import msgspec
 
 from dwcp_jupyter import clock, hashing
+from dwcp_jupyter.exceptions import InvalidNameError
 
 __all__ = [
     "GENESIS",
@@ -52,11 +56,17 @@ __all__ = [
     "Row",
     "find_break",
     "local_actor",
+    "person_key",
     "read_record",
 ]
 
 GENESIS = "0" * 64
 """The `previous` of the first event."""
+_LONGEST_NAME = 256
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""What is not seen although its category is that of letters or marks: fillers, joiners, variation selectors."""
 
 
 class Assurance(StrEnum):
@@ -70,10 +80,39 @@ class Assurance(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who acted, and how that is known."""
+    """Who acted, and how that is known.
+
+    Raises
+    ------
+    InvalidNameError
+        If the name is empty to the eye, longer than 256 characters, or cannot be kept.
+    """
 
     name: str
     assurance: Assurance = Assurance.ASSERTED
+
+    def __post_init__(self) -> None:
+        name = self.name
+        if not isinstance(name, str) or len(name) > _LONGEST_NAME or not person_key(name):
+            shown = repr(name)[:60]
+            raise InvalidNameError(f"{shown} is no name of a person. Give 1 to {_LONGEST_NAME} characters that show.")
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+            raise InvalidNameError(f"{name[:60]!r} has characters that no name of a person has. Leave them out.")
+
+
+def person_key(name: str) -> str:
+    """Return the form in which names of people are compared, so that what looks the same is one person.
+
+    Case, width, the number of blanks and characters that are not seen make no difference.
+
+    Examples
+    --------
+    >>> person_key("Ana\u200b  Sá ") == person_key("ana sá")
+    True
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    seen = "".join(c for c in folded if unicodedata.category(c) not in ("Cf", "Cn", "Co") and not _UNSEEN.match(c))
+    return unicodedata.normalize("NFKC", " ".join(seen.split()))
 
 
 def local_actor() -> Actor:
@@ -139,10 +178,18 @@ class Event:
             time=clock.from_text(record.time),
             kind=record.kind,
             subject=record.subject,
-            actor=Actor(name=record.actor, assurance=Assurance(record.assurance)),
+            actor=_recorded(record.actor, record.assurance),
             payload=record.payload,
             previous=record.previous,
         )
+
+
+def _recorded(name: str, assurance: str) -> Actor:
+    """Return who acted by an event that is kept: whatever the name is, it must be possible to read who it was."""
+    actor = object.__new__(Actor)
+    object.__setattr__(actor, "name", name)
+    object.__setattr__(actor, "assurance", Assurance(assurance))
+    return actor
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

@@ -98,12 +98,17 @@ def compile_onnx(loaded: LoadedModel, sample: Any, *, tolerance: Tolerance | Non
     return _Proof(loaded, graph, layout, tolerance or Tolerance()).on(frame, native)
 
 
+_CONVERTED = ("sklearn", "xgboost")
+
+
 def _obstacle(loaded: LoadedModel, signature: Signature | None) -> str:
     """Return why a model cannot be compiled whatever its sample; empty where it can be tried."""
     if signature is None:
         return "the model has no signature"
     if loaded.info.format == "onnx":
         return "it is an ONNX model already"
+    if loaded.info.flavor not in _CONVERTED:
+        return f"models of {loaded.info.framework} are served by their own library"
     labels = loaded.info.classes or ()
     if not all(isinstance(label, (int, str)) and not isinstance(label, bool) for label in labels):
         return f"ONNX has integers and texts as labels, and its labels are {', '.join(map(repr, labels))}"

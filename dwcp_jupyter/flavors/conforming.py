@@ -69,13 +69,21 @@ def _has_names(data: Any) -> bool:
     return bool(data.dtype.names) if isinstance(data, np.ndarray) else bool(data) and isinstance(data[0], Mapping)
 
 
+def _rank(value: Any) -> int:
+    """Return how many dimensions a value has; one for lists of several lengths, which is what they are: a list."""
+    try:
+        return np.ndim(value)
+    except ValueError:
+        return 1
+
+
 def _arrays_as_values(columns: Sequence[Column], data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a mapping whose arrays, where they are one row's values, stand in a list of one."""
     by_name = {column.name: column for column in columns}
     arrays = [n for n in data if n in by_name and by_name[n].type is ColumnType.ARRAY]
     others = [value for name, value in data.items() if name not in arrays]
     is_row = not any(tables.is_sequence(value) for value in others)
-    if not is_row or not all(np.ndim(data[name]) == len(by_name[name].shape) for name in arrays):
+    if not is_row or not all(_rank(data[name]) == len(by_name[name].shape) for name in arrays):
         return {name: list(value) if name in arrays else value for name, value in data.items()}
     return {name: [value] for name, value in data.items()}
 

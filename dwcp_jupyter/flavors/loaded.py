@@ -77,8 +77,8 @@ class LoadedModel:
             ) from exc
         if len(prediction.values) != len(frame):
             raise PredictionError(
-                f"The model ({kind}) gave {len(prediction.values)} answers to {len(frame)} rows. Check how it was "
-                "fitted."
+                f"The model ({kind}) gave {len(prediction.values)} answers to {len(frame)} rows. It must give "
+                "one for each row."
             )
         return prediction
 

@@ -1,8 +1,9 @@
 """MLflow's model format: a folder with a file ``MLmodel`` that describes what is beside it.
 
-A package is written as MLflow's own scikit-learn, XGBoost or ONNX model, so that ``mlflow.pyfunc.load_model`` reads it
-where nothing of this package is installed. MLflow models of these kinds are read the other way. MLflow itself is not
-needed for either. The format is that of MLflow 3, https://mlflow.org/docs/latest/ml/model/.
+A package is written as MLflow's own scikit-learn, XGBoost, ONNX, PyTorch or Keras model, so that
+``mlflow.pyfunc.load_model`` reads it where nothing of this package is installed. MLflow models of these kinds are
+read the other way. MLflow itself is not needed for either. A function takes a loader of its own along
+(`mlflow_function`). The format is that of MLflow 3, https://mlflow.org/docs/latest/ml/model/.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dwcp_jupyter.exceptions import FlavorError
+from dwcp_jupyter.flavors import mlflow_function, mlflow_keras
 from dwcp_jupyter.flavors.frameworks import Framework
 from dwcp_jupyter.flavors.package import PackageInfo, check_package, read_example
 from dwcp_jupyter.flavors.signature import Column, ColumnType, Signature
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["MlflowModel", "read_mlflow", "write_mlflow"]
 
 _DESCRIPTION = "MLmodel"
+_PYTORCH_FOLDER = "data"
 _TYPES = {
     ColumnType.BOOL: "boolean",
     ColumnType.INT: "long",
@@ -86,7 +89,7 @@ def write_mlflow(package: str | os.PathLike[str], target: str | os.PathLike[str]
     partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
     partial.mkdir(parents=True)
     try:
-        shutil.copyfile(source / info.file, partial / info.file)
+        _copy_model(info, source, partial)
         _write_description(partial, info, flavors, read_example(source))
         partial.rename(folder)
     except BaseException:
@@ -115,10 +118,10 @@ def read_mlflow(path: str | os.PathLike[str]) -> MlflowModel:
         raise FlavorError(f"The '{_DESCRIPTION}' in '{folder}' cannot be read: {exc}.") from exc
     for name, key, version in _READABLE:
         conf = known.get(name)
-        if isinstance(conf, Mapping):
+        if isinstance(conf, Mapping) and (name != "python_function" or mlflow_function.is_ours(conf)):
             return MlflowModel(
-                file=_file(folder, str(conf.get(key))),
-                framework=Framework(name),
+                file=_model_file(folder, name, mlflow_keras.file_of(conf) if name in _KERAS else str(conf.get(key))),
+                framework=Framework.TENSORFLOW if name in _KERAS else Framework(name),
                 framework_version=conf.get(version),
                 signature=_read_signature(said.get("signature")),
                 example=_read_example(folder, said.get("saved_input_example_info")),
@@ -126,19 +129,29 @@ def read_mlflow(path: str | os.PathLike[str]) -> MlflowModel:
                 run_id=said.get("run_id"),
             )
     kinds = ", ".join(sorted(set(known) - {"python_function"})) or "python_function"
-    raise FlavorError(f"'{folder}' is an MLflow model of the kind {kinds}. Readable are: sklearn, xgboost, onnx.")
+    raise FlavorError(
+        f"'{folder}' is an MLflow model of the kind {kinds}. Readable are: sklearn, xgboost, onnx, pytorch, "
+        "keras, tensorflow."
+    )
 
 
+_KERAS = ("keras", "tensorflow")
 _READABLE = (
     ("sklearn", "pickled_model", "sklearn_version"),
     ("xgboost", "data", "xgb_version"),
     ("onnx", "data", "onnx_version"),
+    ("pytorch", "model_data", "pytorch_version"),
+    ("keras", "data", "tensorflow_version"),  # which MLflow does not write: it keeps the version of Keras
+    ("tensorflow", "data", "keras_version"),
+    ("python_function", "data", "python_version"),  # last, since each of the others has one too
 )
 
 
 def _flavors(info: PackageInfo, folder: Path) -> dict[str, dict[str, Any]]:
     """Return MLflow's flavors for a package."""
-    makers = {"skops": _sklearn, "ubj": _xgboost, "json": _xgboost, "onnx": _onnx}
+    if info.format in mlflow_function.FORMATS:
+        return {"python_function": mlflow_function.configuration(info, folder)}
+    makers = {"skops": _sklearn, "ubj": _xgboost, "json": _xgboost, "onnx": _onnx, "pt2": _pytorch, "keras": _keras}
     if info.format not in makers:
         raise FlavorError(
             f"The package keeps its model as {info.format}, which can run code when it is loaded; it is not exported. "
@@ -147,7 +160,8 @@ def _flavors(info: PackageInfo, folder: Path) -> dict[str, dict[str, Any]]:
     name, own, loader = makers[info.format](info, folder)
     function = {"loader_module": loader, "python_version": info.python, "env": {"virtualenv": "python_env.yaml"}}
     place = "model_path" if name == "sklearn" else "data"
-    return {"python_function": {**function, place: info.file, "predict_fn": "predict"}, name: {"code": None, **own}}
+    file = {"pytorch": _PYTORCH_FOLDER, "keras": "."}.get(name, info.file)  # Keras's reader looks for its own folder
+    return {"python_function": {**function, place: file, "predict_fn": "predict"}, name: {"code": None, **own}}
 
 
 def _sklearn(info: PackageInfo, folder: Path) -> tuple[str, dict[str, Any], str]:
@@ -184,6 +198,59 @@ def _onnx(info: PackageInfo, _folder: Path) -> tuple[str, dict[str, Any], str]:
     return "onnx", own, "mlflow.onnx"
 
 
+def _pytorch(info: PackageInfo, folder: Path) -> tuple[str, dict[str, Any], str]:
+    """MLflow gives a model one matrix of float32, and answers with its outputs."""
+    _, program = _program_alone(folder / info.file)
+    if [(str(entry.dtype), len(entry.shape or ())) for entry in program.inputs] != [("torch.float32", 1)]:
+        raise FlavorError(
+            "MLflow gives a PyTorch model one matrix of numbers, and this one takes "
+            f"{', '.join(entry.name for entry in program.inputs)} otherwise. Export it as ONNX, and register that."
+        )
+    if info.classes is not None:
+        raise FlavorError(
+            f"MLflow would answer with the model's outputs, not with {', '.join(map(repr, info.classes[:3]))}. "
+            "Register it without classes_ and without a softmax at its end, or export it as ONNX."
+        )
+    return "pytorch", {"model_data": _PYTORCH_FOLDER, "pytorch_version": info.framework_version}, "mlflow.pytorch"
+
+
+def _keras(info: PackageInfo, _folder: Path) -> tuple[str, dict[str, Any], str]:
+    return "keras", mlflow_keras.describe(info), "mlflow.keras"
+
+
+def _program_alone(path: Path) -> tuple[bytes, Any]:
+    """Return an exported program, as bytes and read, with nothing beside it: MLflow's reader runs what it finds."""
+    from dwcp_jupyter.flavors.torch import archive as torch_archive
+    from dwcp_jupyter.flavors.torch import program as torch_program
+
+    try:
+        data = torch_archive.cleaned(path)
+        return data, torch_program.Program(torch_archive.read_archive(data))
+    except torch_archive.UnknownContentError as exc:
+        raise FlavorError(f"'{path.name}' holds {exc}; it is not exported. Register the module itself.") from exc
+
+
+def _copy_model(info: PackageInfo, source: Path, target: Path) -> None:
+    if info.format != "pt2":
+        place = target / (mlflow_keras.PLACE if info.format == "keras" else info.file)
+        place.parent.mkdir(exist_ok=True)
+        shutil.copyfile(source / info.file, place)
+        if info.format in mlflow_function.FORMATS:
+            mlflow_function.write_loader(info, target)
+        return
+    folder = target / _PYTORCH_FOLDER
+    folder.mkdir()
+    (folder / "model.pt2").write_bytes(_program_alone(source / info.file)[0])
+
+
+def _model_file(folder: Path, kind: str, name: str) -> Path:
+    """Return an MLflow model's file; PyTorch's lies in a folder, exported or pickled."""
+    if kind != "pytorch":
+        return _file(folder, name)
+    inner = _file(folder, name)
+    return _file(folder, f"{name}/model.pt2" if (inner / "model.pt2").is_file() else f"{name}/model.pth")
+
+
 def _write_description(
     folder: Path, info: PackageInfo, flavors: Mapping[str, Any], example: pd.DataFrame | None
 ) -> None:
@@ -196,13 +263,15 @@ def _write_description(
     said: dict[str, Any] = {
         "artifact_path": None,
         "flavors": dict(flavors),
-        "model_size_bytes": (folder / info.file).stat().st_size,
+        "model_size_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         "model_uuid": uuid.uuid4().hex,
         "utc_time_created": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}",
     }
     if info.signature is not None:
-        said["signature"] = _signature(info.signature)
-    if example is not None:
+        said["signature"] = mlflow_keras.signature(info) or _signature(info.signature)
+    if example is not None and mlflow_keras.signature(info) is not None:
+        said["saved_input_example_info"] = mlflow_keras.write_example(folder, example)
+    elif example is not None:
         said["saved_input_example_info"] = {
             "artifact_path": "input_example.json",
             "pandas_orient": "split",

@@ -42,7 +42,7 @@ __all__ = [
 
 FORMAT_VERSION = 1
 DESCRIPTION = "model.json"
-SAFE_FORMATS = frozenset({"skops", "ubj", "json", "onnx"})
+SAFE_FORMATS = frozenset({"skops", "ubj", "json", "onnx", "keras", "pt2"})
 """Formats that are data: reading one cannot run code that it brings along. All others take a decision."""
 _EXAMPLE = "input_example.json"
 _OURS = frozenset({DESCRIPTION, _EXAMPLE})
@@ -58,7 +58,9 @@ class PackageInfo:
     flavor : str
         Which flavor reads it.
     format : str
-        Of the model's file: ``"skops"``, ``"ubj"``, ``"json"``, ``"onnx"``, ``"pickle"`` or ``"joblib"``.
+        Of the model's file: ``"skops"``, ``"ubj"``, ``"json"``, ``"onnx"``, ``"keras"``, ``"pt2"``, ``"pickle"``,
+        ``"joblib"``, ``"torch"``, ``"savedmodel"`` (a folder in one file), ``"python"`` (a function by its source, with
+        its models) or ``"source"`` (a foreign file of Python).
     file : str
         The model's file, relative to the folder.
     sha256 : str

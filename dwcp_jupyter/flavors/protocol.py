@@ -1,8 +1,9 @@
 """What a flavor is, and which one a model has.
 
 A flavor is one module per framework with one object that satisfies `Flavor`. It is found by the module in which the
-model's class, or one of its bases, was defined: so no framework is imported to ask. Other packages add flavors by entry
-points of the group ``dwcp_jupyter.flavors``, named by the top-level module of the classes they keep.
+model's class, or one of its bases, was defined: so no framework is imported to ask. A function is kept by its source.
+Other packages add flavors by entry points of the group ``dwcp_jupyter.flavors``, named by the top-level module of the
+classes they keep.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from dwcp_jupyter.exceptions import FlavorError
+from dwcp_jupyter.flavors import packing
 from dwcp_jupyter.flavors.frameworks import Framework
 
 if TYPE_CHECKING:
@@ -25,13 +28,26 @@ if TYPE_CHECKING:
     from dwcp_jupyter.flavors.package import PackageInfo
     from dwcp_jupyter.flavors.signature import Signature
 
-__all__ = ["GROUP", "Flavor", "ModelFacts", "Prediction", "flavor_for_file", "flavor_named", "flavor_of"]
+__all__ = ["GROUP", "Exporter", "Flavor", "ModelFacts", "Prediction", "flavor_for_file", "flavor_named", "flavor_of"]
 
 GROUP = "dwcp_jupyter.flavors"
 _BUILT_IN = {
     "sklearn": "dwcp_jupyter.flavors.sklearn",
     "xgboost": "dwcp_jupyter.flavors.xgboost",
     "onnx": "dwcp_jupyter.flavors.onnx",
+    "torch": "dwcp_jupyter.flavors.torch.flavor",
+    "keras": "dwcp_jupyter.flavors.keras.flavor",
+    "python": "dwcp_jupyter.flavors.python.flavor",
+}
+_FUNCTIONS = (FunctionType, MethodType)
+_OLD_KERAS = (
+    " Keras reads this old format without its protection, so it may run code that the file brings along: if you know "
+    "who made it, load it yourself and save it as .keras."
+)
+_REMEDIES = {
+    ".h5": _OLD_KERAS,
+    ".hdf5": _OLD_KERAS,
+    ".pb": " Name the folder of a SavedModel, not the file in it.",
 }
 
 
@@ -95,6 +111,25 @@ class Flavor(Protocol):
         """Return the model's answer to rows that fit its signature."""
 
 
+@runtime_checkable
+class Exporter(Protocol):
+    """What a flavor has besides, if it keeps what a model does with an example in place of the model itself."""
+
+    def export(self, model: Any, example: Any, signature: Signature | None) -> Any:
+        """Return the model in the form that the flavor describes, saves and runs.
+
+        Parameters
+        ----------
+        example, signature : optional
+            As they were given to `save_model`.
+
+        Raises
+        ------
+        FlavorError
+            If that is not possible, or not without an example.
+        """
+
+
 def flavor_named(name: str) -> Flavor:
     """Return a flavor by its name.
 
@@ -120,11 +155,15 @@ def flavor_of(model: Any) -> Flavor:
     """
     if isinstance(model, bytes):
         return flavor_named("onnx")
+    if isinstance(model, _FUNCTIONS):
+        return flavor_named("python")
     names = _names()
     for cls in type(model).__mro__:
         module = cls.__module__.partition(".")[0]
         if module in names:
             return flavor_named(module)
+    if callable(model):
+        return flavor_named("python")  # which refuses what is no function, and says what to do instead
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
     remedy = "Pass the fitted model itself."
     if isinstance(model, (str, PathLike)):
@@ -135,22 +174,26 @@ def flavor_of(model: Any) -> Flavor:
 def flavor_for_file(path: Path, framework: Framework | str | None) -> tuple[Flavor, str]:
     """Return the flavor and the format of a foreign file, by its ending and the framework named.
 
+    The folder of a SavedModel is known by its file ``saved_model.pb``.
+
     Raises
     ------
     FlavorError
         If no flavor reads such a file.
     """
-    ending = path.suffix.lower()
+    ending = packing.SAVED_MODEL if packing.is_saved_model(path) else path.suffix.lower()
     for name in _names():
-        if framework is not None and name != framework:
-            continue
         flavor = flavor_named(name)
+        if framework is not None and framework not in {name, flavor.framework}:
+            continue
         if ending in flavor.extensions:
             return flavor, flavor.extensions[ending]
     what = f" as a model of {framework}" if framework is not None else ""
     raise FlavorError(
         f"'{path}' cannot be kept{what}: no flavor reads files ending in '{ending}'. Readable are .skops, .pkl, "
-        ".pickle, .joblib (sklearn), .ubj, .json (xgboost) and .onnx; or pass the fitted model itself."
+        ".pickle, .joblib (sklearn), .ubj, .json (xgboost), .onnx, .pt2, .pt, .pth (pytorch), .keras and folders of a "
+        "SavedModel (tensorflow), .py and .zip (python_function); or pass the fitted model itself."
+        f"{_REMEDIES.get(ending, '')}"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from dwcp_jupyter import hashing
 from dwcp_jupyter.exceptions import DwcpError, FlavorError
 from dwcp_jupyter.flavors import package as packages
-from dwcp_jupyter.flavors import protocol
+from dwcp_jupyter.flavors import packing, protocol
 from dwcp_jupyter.flavors.frameworks import Framework
 from dwcp_jupyter.flavors.loaded import LoadedModel
 from dwcp_jupyter.flavors.package import PackageInfo
@@ -61,6 +61,8 @@ def save_model(
         If the example does not fit the signature, or the model.
     """
     flavor = protocol.flavor_of(model)
+    if isinstance(flavor, protocol.Exporter):
+        model = flavor.export(model, input_example, signature)
     facts = flavor.describe(model)
     folder = _empty_folder(Path(directory))
     try:
@@ -84,15 +86,15 @@ def adopt_file(
     call: str | None = None,
     on_trust: OnTrust | None = None,
 ) -> PackageInfo:
-    """Return the description of a package that keeps a foreign model file byte for byte.
+    """Return the description of a package that keeps a foreign model file byte for byte, or a folder as one file.
 
-    The file is loaded once, to learn its inputs and classes; for a pickle that takes a decision, told to `on_trust`
-    before anything is loaded.
+    The file is loaded once, to learn its inputs and classes; for a format that can run code that takes a decision, told
+    to `on_trust` before anything is loaded.
 
     Parameters
     ----------
     path : path
-        The file, as the user named it.
+        The file, as the user named it, or the folder of a SavedModel.
     call : str, optional
         The line by which the caller would allow it, for the error; ``{sha256}`` in it is filled in.
 
@@ -101,14 +103,13 @@ def adopt_file(
     FlavorError
         If no flavor reads such a file, or it holds no model.
     UntrustedArtifactError
-        If it is a pickle that `trust` does not allow.
+        If it can run code and `trust` does not allow it.
     """
     source = Path(path)
     flavor, kind = protocol.flavor_for_file(source, framework)
     folder = _empty_folder(Path(directory))
-    file = f"foreign{source.suffix.lower()}"
     try:
-        shutil.copyfile(source, folder / file)
+        file = _copy(source, folder)
         info = _info(flavor, kind, file, folder)
         if not info.is_safe:
             line = call or f"flavors.adopt_file({os.fspath(path)!r}, directory, trust='{{sha256}}')"
@@ -120,6 +121,16 @@ def adopt_file(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _copy(source: Path, folder: Path) -> str:
+    """Return the name in `folder` of a copy of the file, or of the folder as one file."""
+    file = "foreign.zip" if source.is_dir() else f"foreign{source.suffix.lower()}"
+    if source.is_dir():
+        packing.pack(source, folder / file)
+    else:
+        shutil.copyfile(source, folder / file)
+    return file
 
 
 def load_model(

@@ -1,10 +1,11 @@
 """Who may run code here: the loader's decision on files that can.
 
-A pickle runs what it says when it is read. So the one who loads decides, by ``trust=`` or ``DWCP_TRUST``:
+A pickle runs what it says when it is read, and other formats can too. So the one who loads decides, by ``trust=`` or
+``DWCP_TRUST``:
 
 ``own``
     a file that this user owns and nobody else can write, named by its path in Python: the same as calling
-    ``joblib.load`` oneself (the default);
+    ``joblib.load`` oneself (the default); of a folder that holds for everything in it;
 ``none``
     nothing;
 one or more SHA-256 sums
@@ -23,8 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from dwcp_jupyter import config, hashing
+from dwcp_jupyter import config
 from dwcp_jupyter.exceptions import SettingError, UntrustedArtifactError
+from dwcp_jupyter.flavors import packing
 
 __all__ = ["Trust", "TrustDecision", "decide_trust", "weigh_trust"]
 
@@ -99,7 +101,7 @@ def weigh_trust(
     trust : Trust or str, optional
         The policy; the setting ``DWCP_TRUST`` where none is given.
     path : path, optional
-        Where the user named the file in Python; ``own`` counts only then.
+        Where the user named the file in Python, or the folder that was packed into it; ``own`` counts only then.
     """
     policy = Trust.parse(trust)
     if sha256 in policy.sums:
@@ -134,7 +136,7 @@ def decide_trust(
         return decision
     line = call.replace("{sha256}", sha256)
     raise UntrustedArtifactError(
-        f"The model file with SHA-256 {sha256} is a pickle, which can run any code when it is loaded, and it is not "
+        f"The model file with SHA-256 {sha256} can run code when it is loaded, as a pickle does, and it is not "
         f"trusted because {decision.reason}. If you know who made it, allow these bytes with: {line}",
         sha256=sha256,
     )
@@ -152,20 +154,38 @@ def _objection(policy: Trust, sha256: str, path: Path | None) -> str | None:
     except OSError as exc:
         return f"'{path}' cannot be looked at ({exc.strerror})"
     return (
-        _objection_to_file(path, found)
+        (_objection_to_content(real) if stat.S_ISDIR(found.st_mode) else _objection_to_file(path, found))
         or _objection_to_folders(real)
-        or (None if hashing.sha256_file(real) == sha256 else f"'{path}' holds other bytes than those to be loaded")
+        or (None if packing.sha256(real) == sha256 else f"'{path}' holds other bytes than those to be loaded")
     )
 
 
-def _objection_to_file(path: Path, found: os.stat_result) -> str | None:
+def _objection_to_content(folder: Path) -> str | None:
+    """Return why somebody else could have put something into a folder; all that lies in it counts."""
+    waiting = [folder]
+    while waiting:
+        path = waiting.pop()
+        found = path.lstat()
+        is_folder = stat.S_ISDIR(found.st_mode)
+        objection = (_objection_to_rights if is_folder else _objection_to_file)(path, found, how="chmod -R go-w")
+        if objection is not None:
+            return objection
+        waiting.extend(path.iterdir() if is_folder else ())
+    return None
+
+
+def _objection_to_file(path: Path, found: os.stat_result, *, how: str = "chmod go-w") -> str | None:
     if not stat.S_ISREG(found.st_mode):
         return f"'{path}' is no regular file"
+    return _objection_to_rights(path, found, how=how)
+
+
+def _objection_to_rights(path: Path, found: os.stat_result, *, how: str) -> str | None:
     if found.st_uid != os.getuid():
         return f"'{path}' belongs to user id {found.st_uid}, not to you"
     if found.st_mode & _OTHERS_WRITE:
         mode = stat.filemode(found.st_mode)
-        return f"others can write '{path}' (mode {mode}; after looking at it, `chmod go-w` makes it yours alone)"
+        return f"others can write '{path}' (mode {mode}; after looking at it, `{how}` makes it yours alone)"
     return None
 
 

@@ -136,20 +136,22 @@ class GuardingMagics(WorkspaceBound):
     @argument("subject", nargs="?", default=None, help="A model, a version, or endpoint:NAME; everything without it.")
     @argument("--last", type=int, metavar="N", default=50, help="How many events are shown; 50 by default.")
     @argument("--export", metavar="FILE", default=None, help="Write all of them, with their hashes, to this file.")
+    @argument("--checkpoint", metavar="SEQ:HASH", default=None, help="Prove that nothing up to there was rewritten.")
     @output("Keep the trail in this variable too.")
     @line_magic
     @reported
     def audit(self, line: str) -> Any:
-        """Show who changed what and when, and whether the chain of events holds.
+        """Show who changed what and when, and whether the chain of events holds and the tables agree with it.
 
         Examples
         --------
-        ``%audit churn``; in Python: ``dwcp_jupyter.Workspace().audit("churn")``.
+        ``%audit churn``; in Python: ``dwcp_jupyter.Workspace().audit("churn")``. The checkpoint that it shows, kept
+        elsewhere, is given back later: ``%audit --checkpoint 12:9f3c…``.
         """
         args = parse(self.audit, line)
         if args.last < 1:
             raise UsageError(f"--last {args.last} shows nothing. Give 1 or more.")
-        trail = self.workspace.audit(args.subject, last=args.last)
+        trail = self.workspace.audit(args.subject, last=args.last, checkpoint=args.checkpoint)
         if args.export is not None:
             trail.export(args.export)
         return self.give(trail, args.output)

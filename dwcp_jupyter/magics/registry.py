@@ -71,7 +71,9 @@ class RegistryMagics(WorkspaceBound):
         code = self.shell.transform_cell(cell)
         text = ast.get_docstring(ast.parse(code)) or ""
         file = self.shell.compile.cache(code, number=self.shell.execution_count, raw_code=cell)
-        exec(compile(code, file, "exec"), self.namespace)  # noqa: S102 - running it is what the user asked for
+        flags = self.shell.compile.flags  # of the notebook's own future imports, not of this module's
+        compiled = compile(code, file, "exec", flags=flags, dont_inherit=True)
+        exec(compiled, self.namespace)  # noqa: S102 - running it is what the user asked for
         return text
 
     def _said(self, args: Namespace) -> dict[str, Any]:
@@ -134,20 +136,21 @@ class RegistryMagics(WorkspaceBound):
 
     @magic_arguments()
     @argument("model", help="A reference such as churn@1.2.0.")
-    @argument("stage", help="development, staging, production or archived.")
-    @argument("--ask", metavar="WHY", default=None, help="Ask for approval of the move instead, for this reason.")
+    @argument("stage", help="development, staging, production or archived; or an alias to set, such as @champion.")
+    @argument("--ask", metavar="WHY", default=None, help="Ask for approval of that instead, for this reason.")
     @argument("--by", metavar="NAME", default=None, help="Who asks, asserted; you by default.")
     @argument("--dry-run", action="store_true", help="Say whether the version may go there, and change nothing.")
     @output("Keep the version, or the request, in this variable too.")
     @line_magic
     @reported
     def promote(self, line: str) -> Any:
-        """Move a version to another stage, or ask for the approval that it takes.
+        """Move a version to another stage, let an alias mean it, or ask for the approval that this takes.
 
         Examples
         --------
         ``%promote churn@1.2.0 staging`` and ``%promote churn@1.2.0 production --ask "fewer misses"``; in Python:
         ``dwcp_jupyter.Workspace().registry.promote_model("churn@1.2.0", "staging")`` and ``request_approval``.
+        ``%promote churn@1.2.0 @champion``; in Python: ``set_alias("churn@1.2.0", "champion")``.
         """
         args = parse(self.promote, line)
         registry = self.workspace.registry
@@ -157,4 +160,6 @@ class RegistryMagics(WorkspaceBound):
             return self.give(registry.request_approval(args.model, args.by, args.stage, args.ask), args.output)
         if args.by is not None:
             raise UsageError("--by says who asks; it goes with --ask WHY.")
+        if args.stage.startswith("@"):
+            return self.give(registry.set_alias(args.model, args.stage[1:], dry_run=args.dry_run), args.output)
         return self.give(registry.promote_model(args.model, args.stage, dry_run=args.dry_run), args.output)

@@ -32,6 +32,12 @@ class ServingMagics(WorkspaceBound):
         default="auto",
         help="Serve as ONNX where it agrees.",
     )
+    @argument(
+        "--trust",
+        metavar="SHA256",
+        default=None,
+        help="Let this file be loaded although it can run code; the refusal names its sum.",
+    )
     @argument("--detached", action="store_true", help="Let it outlive this process without a Jupyter server.")
     @output("Keep the endpoint in this variable too.")
     @line_magic
@@ -49,7 +55,9 @@ class ServingMagics(WorkspaceBound):
         """
         args = parse(self.deploy, line)
         low, high = _replicas(args.replicas)
-        config = {"min_replicas": low, "max_replicas": high}
+        config: dict[str, Any] = {"min_replicas": low, "max_replicas": high}
+        if args.trust is not None:
+            config["trust"] = args.trust
         if args.target_latency_ms is not None:
             config["target_latency_ms"] = args.target_latency_ms
         lifetime = "detached" if args.detached else None

@@ -27,6 +27,13 @@ class WorkspaceMagics(WorkspaceBound):
     @argument("topic", nargs="?", default=None, help="A magic to explain, for 'help'; a file, for 'backup', 'restore'.")
     @argument("--to", metavar="URL", default=None, help="With 'copy': the empty database, as DWCP_METADATA_URL has it.")
     @argument("--dry-run", action="store_true", help="With 'gc': say what would be freed, and remove nothing.")
+    @argument(
+        "--gone",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="With 'gc': another database that kept files in the same artifact store and is there no more.",
+    )
     @output("Keep the result in this variable too.")
     @line_magic
     @reported
@@ -43,6 +50,8 @@ class WorkspaceMagics(WorkspaceBound):
         args = parse(self.dwcp, line)
         if args.dry_run and args.command != "gc":
             raise UsageError(f"'{args.command}' has no dry run; only 'gc' has.")
+        if args.gone and args.command != "gc":
+            raise UsageError(f"--gone goes with 'gc', not with '{args.command}'.")
         if args.to is not None and args.command != "copy":
             raise UsageError(f"--to goes with 'copy', not with '{args.command}'.")
         if args.command == "copy":
@@ -54,7 +63,7 @@ class WorkspaceMagics(WorkspaceBound):
                 raise UsageError(f"Name the file: %dwcp {args.command} FILE")
             return self.give(getattr(self.workspace, args.command)(args.topic), args.output)
         if args.command == "gc":
-            return self.give(self.workspace.gc(dry_run=args.dry_run), args.output)
+            return self.give(self.workspace.gc(dry_run=args.dry_run, gone=args.gone), args.output)
         if args.command == "help":
             from dwcp_jupyter.magics.help import Help
 

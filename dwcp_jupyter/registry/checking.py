@@ -7,6 +7,7 @@ later reads depend on.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
@@ -98,6 +99,10 @@ def _json(value: Any, *, field: str) -> Any:
         return sorted((_json(item, field=field) for item in value), key=str)
     if isinstance(value, (list, tuple)):
         return [_json(item, field=field) for item in value]
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise InvalidMetadataError(
+            f"{field} has a number of {value.bit_length()} bits, which cannot be compared with others. Leave it out."
+        )
     if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return check_text(str(value), field=field)

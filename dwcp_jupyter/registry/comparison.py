@@ -8,7 +8,7 @@ to decide; with predictions at hand a difference that could be luck makes a tie.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dwcp_jupyter.exceptions import InvalidMetadataError, did_you_mean
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.rendering import Column, Displayed, Facts, Listed, Note, Table, View
-from dwcp_jupyter.statistics import PairedTest, base_name, higher_is_better
+from dwcp_jupyter.statistics import PairedTest, base_name, higher_is_better, is_quality
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,8 @@ __all__ = ["Comparison", "ComparisonList", "MetricDifference", "compare_metrics"
 
 SIGNIFICANCE = 0.05
 """Level below which the paired test tells a difference from luck."""
+_FEWEST_ROWS = 6
+"""The fewest with which a p-value can be below it: if one model is better on every row, it is ``2 ** (1 - n)``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +144,11 @@ class Comparison(Displayed):
             columns = ("Metric", self.a, self.b, Column("Difference"), "Better is", "Better")
             blocks.append(Table(columns, rows))
         if self.test is not None:
-            low, high = self.test.interval
             blocks.append(
                 Facts(
                     {
                         "Paired test": f"{self.test.name} on the same {self.test.n:,} rows",
-                        "Difference": f"{self.test.difference:+.4g}, 95 % interval {low:+.4g} to {high:+.4g}",
+                        "Difference": _with_interval(self.test),
                         "p-value": self.test.p_value,
                     }
                 )
@@ -201,6 +202,9 @@ def compare_metrics(
         side, reason = _by_primary(metrics, a, b, primary_metric)
     else:
         side, reason = _decide(metrics, a, b)
+        unknown = [m.name for m in metrics if m.difference and m.better is None and is_quality(m.name)]
+        if unknown and any(m.better for m in metrics):
+            reason += f" Beside that, {_undirected(unknown)}"
     return Comparison(
         a=a.reference,
         b=b.reference,
@@ -220,7 +224,7 @@ def _decide(metrics: tuple[MetricDifference, ...], a: ModelVersion, b: ModelVers
     judged = {m.name: m.better for m in metrics if m.better is not None}
     sides = set(judged.values()) - {"tie"}
     if not judged:
-        return "", "they have no metric in common whose direction is known; name one by primary_metric and directions."
+        return "", _nothing_judged(metrics)
     if not sides:
         return "", f"equal in {_listed(judged)}."
     if len(sides) == 1:
@@ -232,6 +236,19 @@ def _decide(metrics: tuple[MetricDifference, ...], a: ModelVersion, b: ModelVers
     return "", (
         f"{a.reference} is better in {_listed(by_a)}, {b.reference} in {_listed(by_b)}; name the metric that decides "
         "by primary_metric."
+    )
+
+
+def _nothing_judged(metrics: tuple[MetricDifference, ...]) -> str:
+    shared = sorted((m.name for m in metrics if m.difference is not None), key=is_quality, reverse=True)
+    return _undirected(shared) if shared else "they have no metric in common."
+
+
+def _undirected(names: Sequence[str]) -> str:
+    """Return that nothing tells the directions of metrics, and how to say them."""
+    return (
+        f"nothing tells whether more {' or '.join(_quoted(names))} is better; say it: "
+        f"directions={{'{names[0]}': True}}, or False."
     )
 
 
@@ -260,6 +277,11 @@ def _by_test(
     """Return the winner by the test: what was measured on the same rows counts more than what was once recorded."""
     if is_higher_better is None:
         raise _unknown_direction(str(primary_metric))
+    if 2.0 ** (1 - test.n) >= SIGNIFICANCE:
+        return "", (
+            f"{_rows(test.n)} cannot tell a difference from luck, however clear it looks ({test.name}, p = "
+            f"{test.p_value:.2g}); give {_FEWEST_ROWS} at least, better hundreds."
+        )
     if not test.p_value < SIGNIFICANCE:
         return "", f"on the same {test.n:,} rows the difference could be luck ({test.name}, p = {test.p_value:.2g})."
     side = "b" if (test.difference > 0) is is_higher_better else "a"
@@ -274,17 +296,41 @@ def _unknown_direction(metric: str) -> InvalidMetadataError:
 
 
 def _test_to_json(test: PairedTest) -> dict[str, Any]:
-    interval = [bound if math.isfinite(bound) else None for bound in test.interval]
-    return {**asdict(test), "interval": interval}
+    numbers = {name: _or_none(getattr(test, name)) for name in ("difference", "p_value")}
+    return {**asdict(test), **numbers, "interval": [_or_none(bound) for bound in test.interval]}
 
 
 def _test_from_json(record: Mapping[str, Any]) -> PairedTest:
-    low, high = (math.nan if bound is None else bound for bound in record["interval"])
-    return PairedTest(**{**record, "interval": (low, high)})
+    numbers = {name: _or_nan(record[name]) for name in ("difference", "p_value")}
+    low, high = map(_or_nan, record["interval"])
+    return PairedTest(**{**record, **numbers, "interval": (low, high)})
+
+
+def _or_none(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _or_nan(number: float | None) -> float:
+    return math.nan if number is None else number
+
+
+def _with_interval(test: PairedTest) -> str:
+    low, high = test.interval
+    known = f"95 % interval {low:+.4g} to {high:+.4g}" if math.isfinite(low) else "too few rows for an interval"
+    return f"{test.difference:+.4g}, {known}"
+
+
+def _rows(n: int) -> str:
+    return "one row" if n == 1 else f"{n:,} rows"
 
 
 def _direction(metric: MetricDifference) -> str:
     return {True: "higher", False: "lower", None: "unknown"}[metric.higher_is_better]
+
+
+def _quoted(names: Sequence[str], most: int = 3) -> list[str]:
+    shown = [f"'{name}'" for name in names[:most]]
+    return shown if len(names) <= most else [*shown, f"one of {len(names) - most} others"]
 
 
 def _listed(names: Any, most: int = 4) -> str:

@@ -1,12 +1,13 @@
-"""Evidence recorded of a version, and the checks of a stage on it.
+"""Evidence recorded of a version, and the checks of a policy on it.
 
 Whoever measures something of a version (bias, drift, a model card) records it here under its kind; the policy of a
-stage reads it when the version is to enter. A refusal names every failed check with the value that was found.
+stage or a protected alias reads it when the version is to enter. A refusal names every failed check with the value that
+was found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
@@ -14,35 +15,16 @@ from sqlalchemy import Connection, delete, select
 from dwcp_jupyter import clock
 from dwcp_jupyter.exceptions import GateError, InvalidNameError
 from dwcp_jupyter.registry.checking import check_mapping
+from dwcp_jupyter.registry.checks import FailedCheck
 from dwcp_jupyter.registry.policies import StagePolicy
-from dwcp_jupyter.registry.stages import Stage
+from dwcp_jupyter.registry.targets import Target, entering
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.store import Transaction, schema
 
-__all__ = ["check_gates", "evidence_of", "record_evidence", "remove_policy", "set_policy", "write_evidence"]
+__all__ = ["check_gates", "evidence_of", "failures", "record_evidence", "refusal", "write_evidence"]
 
 _OWN_KINDS = ("metrics", "signature", "tags")
 """Kinds that the version itself has."""
-
-
-def set_policy(tx: Transaction, model: str, stage: Stage, policy: StagePolicy) -> None:
-    """Write what `stage` asks of a model's versions, in place of an earlier policy; ``*`` is for every model."""
-    values = {
-        "model": model,
-        "stage": str(stage),
-        "body": schema.dump(policy.to_json()),
-        "set_by": tx.actor.name,
-        "set_at": clock.to_text(tx.now),
-    }
-    _forget_policy(tx, model, stage)
-    tx.insert(schema.policies, [values])
-    tx.record("policy.set", f"policy:{model}/{stage}", **values)
-
-
-def remove_policy(tx: Transaction, model: str, stage: Stage) -> None:
-    """Remove a policy; the one for every model, or the built-in one, counts again."""
-    _forget_policy(tx, model, stage)
-    tx.record("policy.removed", f"policy:{model}/{stage}", model=model, stage=str(stage))
 
 
 def record_evidence(tx: Transaction, version: ModelVersion, kind: str, values: Mapping[str, Any]) -> None:
@@ -82,7 +64,12 @@ def evidence_of(connection: Connection, version: ModelVersion) -> dict[str, dict
     return {**recorded, "metrics": dict(version.metrics)}
 
 
-def check_gates(connection: Connection, version: ModelVersion, stage: Stage, policy: StagePolicy) -> None:
+def failures(connection: Connection, version: ModelVersion, policy: StagePolicy) -> tuple[FailedCheck, ...]:
+    """Return every check of a policy that the evidence of a version, as it is now, does not pass."""
+    return policy.failures(evidence_of(connection, version)) if policy.checks else ()
+
+
+def check_gates(connection: Connection, version: ModelVersion, target: Target, policy: StagePolicy) -> None:
     """Raise unless the evidence passes every check of the policy.
 
     Raises
@@ -90,16 +77,19 @@ def check_gates(connection: Connection, version: ModelVersion, stage: Stage, pol
     GateError
         It names each failed check and the value found.
     """
-    failures = [str(failure) for failure in policy.failures(evidence_of(connection, version))]
-    if failures:
-        raise GateError(
-            f"'{version.reference}' cannot go to {stage}: {len(failures)} of {len(policy.checks)} checks failed. "
-            + "; ".join(failures)
-            + ". Record the missing evidence, or register a version that passes.",
-            failures=failures,
-        )
+    failed = failures(connection, version, policy)
+    if failed:
+        raise refusal(version, target, failed, of=len(policy.checks))
 
 
-def _forget_policy(tx: Transaction, model: str, stage: Stage) -> None:
-    table = schema.policies
-    tx.execute(delete(table).where((table.c.model == model) & (table.c.stage == str(stage))))
+def refusal(
+    version: ModelVersion, target: Target, failed: Sequence[FailedCheck], *, of: int, besides: str = ""
+) -> GateError:
+    """Return the error that names each failed check, and what is missing `besides`."""
+    return GateError(
+        f"'{version.reference}' cannot {entering(target)}: {len(failed)} of {of} checks failed. "
+        + "; ".join(map(str, failed))
+        + ". Record the missing evidence, or register a version that passes."
+        + (f" Besides: {besides}" if besides else ""),
+        failures=[str(failure) for failure in failed],
+    )

@@ -1,25 +1,27 @@
 """What was, read from the chain of events: which version was in a stage, what an alias meant, at any moment.
 
-There is no second bookkeeping: the state of a past moment is what the events up to it say.
+There is no second bookkeeping: the state of a past moment is what the events up to it say. These are the beginning of
+the chain, up to the last event that is not later: the clocks of several machines differ, the chain has one order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from dwcp_jupyter import clock
 from dwcp_jupyter.events import Record
-from dwcp_jupyter.exceptions import ModelNotFoundError
+from dwcp_jupyter.exceptions import IntegrityError, ModelNotFoundError
 from dwcp_jupyter.registry import rows
+from dwcp_jupyter.registry.folding import version_row
 from dwcp_jupyter.registry.names import Reference, parse_reference
 from dwcp_jupyter.registry.stages import Stage
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.rendering import Listed, Note, Table, View
 
-__all__ = ["KINDS", "Past", "StageChange", "StageHistory", "as_of", "changes", "past"]
+__all__ = ["KINDS", "Past", "StageChange", "StageHistory", "as_of", "changes", "moment_of", "past"]
 
 KINDS = (
     "model.created",
@@ -80,12 +82,12 @@ class Past:
         elif event.kind == "model.updated":
             self._update(event)
         else:
-            self.versions, self.aliases, self.incumbents = {}, {}, []
+            self.versions, self.aliases = {}, {}  # incumbents that come back have been in production all the same
 
     def _apply_version(self, event: Record) -> None:
         said = event.payload
         if event.kind in ("version.registered", "version.sealed", "version.restored"):
-            self.versions[said["id"]] = {key: value for key, value in said.items() if key != "name"}
+            self.versions[said["id"]] = version_row(said)
         elif event.kind == "version.deleted":
             self.versions.pop(said["id"], None)
             self.aliases = {alias: target for alias, target in self.aliases.items() if target != said["id"]}
@@ -136,11 +138,43 @@ class Past:
 
 
 def past(events: Iterable[Record], name: str) -> Past:
-    """Return a model as it was after `events`."""
+    """Return a model as it was after `events`.
+
+    Raises
+    ------
+    IntegrityError
+        If one of them changes what is not there.
+    """
     model = Past(name=name)
     for event in events:
-        model.apply(event)
+        try:
+            model.apply(event)
+        except (LookupError, TypeError, ValueError, AttributeError) as exc:
+            raise IntegrityError(
+                f"Event {event.seq}, {event.kind} of '{event.subject}', changes what is not there, so what was then "
+                "cannot be told. The trail was written by hand: see %audit, and compare with a backup.",
+                expected="",
+                actual="",
+            ) from exc
     return model
+
+
+def moment_of(when: date | datetime) -> datetime:
+    """Return a moment with its time zone: without one it is in UTC, and of a day it is the end, in UTC.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a moment nor a day.
+    """
+    if isinstance(when, datetime):
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+    if isinstance(when, date):
+        return datetime.combine(when, time.max, tzinfo=UTC)
+    raise TypeError(
+        f"{when!r} is of type '{type(when).__name__}' and no moment. Give a datetime, or a date for the end of that "
+        "day in UTC."
+    )
 
 
 def changes(events: Iterable[Record]) -> StageHistory:

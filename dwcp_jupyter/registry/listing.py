@@ -50,7 +50,7 @@ def check_limit(limit: int | None) -> int | None:
     """
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ValueError(f"limit={limit!r} is no number of items. Give 1 or more, or None for all.")
-    return limit
+    return None if limit is None else min(limit, EVERYTHING)
 
 
 def find_models(

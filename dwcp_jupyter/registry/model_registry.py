@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, update
 
 from dwcp_jupyter import clock, flavors, store
 from dwcp_jupyter.events import Actor, ChainBreak
@@ -25,15 +25,18 @@ from dwcp_jupyter.exceptions import (
     ArtifactSignatureError,
     InvalidMetadataError,
     ModelNotFoundError,
+    UntrustedArtifactError,
     did_you_mean,
 )
 from dwcp_jupyter.registry import (
+    aliasing,
     gates,
     listing,
     proof,
     recording,
     registration,
     resolution,
+    restoring,
     rows,
     searching,
     signing,
@@ -43,8 +46,9 @@ from dwcp_jupyter.registry import (
 from dwcp_jupyter.registry.checking import check_mapping, check_tags, check_text
 from dwcp_jupyter.registry.comparison import Comparison, ComparisonList, compare_metrics
 from dwcp_jupyter.registry.guarding import GuardedStages
-from dwcp_jupyter.registry.lineage import Lineage, lineage_of
-from dwcp_jupyter.registry.names import check_alias
+from dwcp_jupyter.registry.lineage import Lineage
+from dwcp_jupyter.registry.lineage_graph import lineage_of
+from dwcp_jupyter.registry.names import check_alias, check_name
 from dwcp_jupyter.registry.signing import ModelSignature
 from dwcp_jupyter.registry.trash import GarbageReport, TrashList
 from dwcp_jupyter.registry.values import Model, ModelList, ModelMetadata, ModelVersion, VersionList
@@ -304,21 +308,29 @@ class ModelRegistry(GuardedStages):
             tx.execute(update(schema.models).where(schema.models.c.id == owner).values(updated_at=now))
             tx.record("model.updated", f"model:{subject}", **values)
 
-    def set_alias(self, model_id: str, alias: str) -> ModelVersion:
-        """Return the version that ``name@alias`` means from now on."""
+    def set_alias(self, model_id: str, alias: str, *, dry_run: bool = False) -> ModelVersion:
+        """Return the version that ``name@alias`` means from now on.
+
+        An alias that a policy protects (`set_policy` with ``"@alias"``) is set on the terms on which a version enters
+        a stage. With `dry_run` the version is returned as it would be, and nothing changes.
+
+        Raises
+        ------
+        InvalidNameError
+            If it cannot be an alias.
+        TransitionError, GateError, ApprovalError
+            If a policy protects it and does not let this version carry it; it names all that is missing.
+        """
         alias = check_alias(alias)
         self._refuse_empty(model_id)
+        if dry_run:
+            with self._stores.metadata.read() as connection:
+                version = resolution.resolve(connection, model_id, must_be_certain=True)
+                aliasing.check_carrier(connection, version, alias, now=self._stores.clock())
+            return replace(version, aliases=tuple(sorted({*version.aliases, alias})))
         with self._stores.metadata.transaction(self._actor) as tx:
             version = resolution.resolve(tx.connection, model_id, must_be_certain=True)
-            table = schema.aliases
-            key = (table.c.model_id == version.model_id) & (table.c.alias == alias)
-            before = resolution.aliases_of(tx.connection, version.model_id).get(alias)
-            values = {"version_id": version.id, "updated_at": clock.to_text(tx.now)}
-            if before is None:
-                tx.execute(insert(table).values(model_id=version.model_id, alias=alias, **values))
-            else:
-                tx.execute(update(table).where(key).values(**values))
-            tx.record("alias.set", f"model:{version.reference}", alias=alias, version_id=version.id, before=before)
+            aliasing.set_alias(tx, version, alias)
             return replace(version, aliases=tuple(sorted({*version.aliases, alias})))
 
     def remove_alias(self, model_id: str, alias: str) -> None:
@@ -328,14 +340,14 @@ class ModelRegistry(GuardedStages):
         ------
         ModelNotFoundError
             If the model has no such alias.
+        ApprovalError
+            If a policy protects it: then it may mean another version, but never none.
         """
         self._refuse_empty(model_id)
         with self._stores.metadata.transaction(self._actor) as tx:
             model = resolution.model_row(tx.connection, model_id.partition("@")[0])
-            version = resolution.resolve(tx.connection, f"{model.name}@{check_alias(alias)}")
-            table = schema.aliases
-            tx.execute(delete(table).where((table.c.model_id == model.id) & (table.c.alias == alias)))
-            tx.record("alias.removed", f"model:{version.reference}", alias=alias, version_id=version.id)
+            alias = check_name(alias, what="alias")  # one of an earlier release may be what check_alias refuses now
+            aliasing.remove_alias(tx, resolution.resolve(tx.connection, f"{model.name}@{alias}"), alias)
 
     def delete_model(self, model_id: str) -> None:
         """Move a version by its reference, or a model with all its versions by its name, to the trash.
@@ -360,22 +372,28 @@ class ModelRegistry(GuardedStages):
                 trash.throw_away(tx, version)
             if model is not None:
                 tx.execute(delete(schema.models).where(schema.models.c.id == model.id))
-                tx.record("model.deleted", f"model:{model.name}", model_id=model.id)
+                versions = [version.id for version in doomed]
+                tx.record("model.deleted", f"model:{model.name}", model_id=model.id, versions=versions)
 
     def restore_model(self, model_id: str) -> ModelVersion:
         """Return a deleted version that came back, with its aliases where nobody took them, and its reference data.
+
+        A bare name brings back what the last deletion took: one version, or the whole model as it was, with all
+        versions that were deleted with it; the highest of them is returned.
 
         Raises
         ------
         ModelNotFoundError
             If the trash does not hold it; it says what it holds.
         VersionExistsError
-            If its number was given to another version meanwhile.
+            If its number, or the model's name, was given away meanwhile. Nothing comes back then.
+        IntegrityError
+            If what lies in the trash is not what was deleted.
         """
         if not self._stores.metadata.exists:
             raise ModelNotFoundError(f"The trash holds no '{model_id}': this workspace is empty.")
         with self._stores.metadata.transaction(self._actor) as tx:
-            return trash.restore(tx, model_id, new_id=self._new_id())
+            return restoring.restore(tx, model_id)
 
     def list_trash(self) -> TrashList:
         """Return the deleted versions that can come back, the latest first."""
@@ -388,8 +406,11 @@ class ModelRegistry(GuardedStages):
         dry_run: bool = False,
         older_than: timedelta = trash.KEPT_FOR,
         grace: timedelta = store.GRACE,
+        gone: Iterable[str] = (),
     ) -> GarbageReport:
         """Return what was freed: the trash emptied, and the files removed that nothing needs.
+
+        Where other databases keep files in the same artifact store nothing is freed: what they need is not known here.
 
         Parameters
         ----------
@@ -399,9 +420,24 @@ class ModelRegistry(GuardedStages):
             How long deleted versions stay in the trash.
         grace : timedelta
             How long files stay that nothing needs; a registration keeps its files before it names them.
+        gone : iterable of str
+            Ids or names of other databases that kept files in the artifact store and are there no more. Their records
+            are removed from it, and what only they needed is freed.
+
+        Raises
+        ------
+        WorkspaceError
+            If other databases keep files in the artifact store, or `gone` names none of them. Nothing is changed then.
         """
         if not self._stores.metadata.exists:
             return GarbageReport(versions=(), blobs=0, bytes=0, is_dry=dry_run)
+        owners = self._stores.owners
+        forgotten = [owners.find(name) for name in gone]
+        others = owners.others(without=[owner.id for owner in forgotten])
+        if not dry_run:
+            owners.claim()
+            owners.refuse_others(without=[owner.id for owner in forgotten])
+            self._forget(forgotten)
         limit = self._stores.clock() - older_than
         with self._stores.metadata.read() as connection:
             doomed = [item for item in trash.list_trash(connection) if item.deleted_at <= limit]
@@ -413,13 +449,26 @@ class ModelRegistry(GuardedStages):
         found = store.collect(
             self._stores.metadata,
             self._stores.artifacts,
+            owners,
             grace=grace,
             is_dry=dry_run,
             without=[f"trash:{item.version_id}" for item in doomed],
         )
         return GarbageReport(
-            versions=tuple(item.reference for item in doomed), blobs=found.blobs, bytes=found.bytes, is_dry=dry_run
+            versions=tuple(item.reference for item in doomed),
+            blobs=found.blobs,
+            bytes=found.bytes,
+            is_dry=dry_run,
+            others=tuple(owner.called for owner in others),
         )
+
+    def _forget(self, owners: Iterable[store.Owner]) -> None:
+        """Record that other databases are gone, and remove their records from the artifact store."""
+        for owner in owners:
+            since = None if owner.since is None else clock.to_text(owner.since)
+            with self._stores.metadata.transaction(self._actor) as tx:
+                tx.record("owner.forgotten", f"owner:{owner.id}", name=owner.name, since=since)
+            self._stores.owners.forget(owner)
 
     def export_mlflow(self, model_id: str, path: str | os.PathLike[str]) -> Path:
         """Return the new folder `path`, with a version as an MLflow model that ``mlflow.pyfunc.load_model`` reads.
@@ -449,15 +498,17 @@ class ModelRegistry(GuardedStages):
         metadata : ModelMetadata
             Name and everything said of it.
         trust : Trust or str, optional
-            The decision to load the model, where its file is a pickle; see `flavors.decide_trust`.
+            The SHA-256 sum of the model's file, where that is a pickle, or the sums in ``DWCP_TRUST``. ``own`` does not
+            count here: whoever unpacks a download owns it, and did not make it.
 
         Raises
         ------
         FlavorError
             If it is no MLflow model of scikit-learn, XGBoost or ONNX.
         UntrustedArtifactError
-            If loading could run code that nobody decided to trust.
+            If loading could run code and nobody named its sum; the message shows the line that would.
         """
+        policy = trusting.of_import(trust)
         found = flavors.read_mlflow(path)
         origin = {"mlflow_version": found.mlflow_version, "mlflow_run_id": found.run_id}
         said = replace(
@@ -466,33 +517,41 @@ class ModelRegistry(GuardedStages):
             framework_version=metadata.framework_version or found.framework_version,
             custom_metadata={**{k: v for k, v in origin.items() if v is not None}, **(metadata.custom_metadata or {})},
         )
-        return self.register_model(
-            said,
-            artifact_path=found.file,
-            signature=found.signature,
-            input_example=found.example,
-            bump=bump,
-            trust=trust,
-        )
+        try:
+            return self.register_model(
+                said,
+                artifact_path=found.file,
+                signature=found.signature,
+                input_example=found.example,
+                bump=bump,
+                trust=policy,
+            )
+        except UntrustedArtifactError as exc:
+            raise trusting.refused_import(found.file, path, exc) from None  # whose line would register the file itself
 
-    def verify(self, *, checkpoint: tuple[int, str] | None = None) -> bool | ChainBreak:
+    def verify(self, *, checkpoint: str | tuple[int, str] | None = None) -> bool | ChainBreak:
         """Return True, or where the record does not hold: the chain of events, or a row that the events do not explain.
+
+        The rows are those of all tables that events explain, of runs and endpoints too. The values that runs logged
+        are not read: `Workspace.verify` looks at them.
 
         Parameters
         ----------
-        checkpoint : tuple of int and str, optional
-            Number and hash of an event, kept elsewhere (`metadata.head` gives the newest): without one a chain that was
-            cut at its end, or rewritten as a whole, cannot be told from a sound one.
+        checkpoint : tuple of int and str, or str, optional
+            Number and hash of an event, kept elsewhere (`metadata.head` gives the newest), or ``"number:hash"`` as
+            ``%audit`` shows it: without one a chain that was cut at its end, or rewritten as a whole, cannot be told
+            from a sound one.
+
+        Raises
+        ------
+        SettingError
+            If the checkpoint is none.
         """
-        if not self._stores.metadata.exists:
+        if checkpoint is None and not self._stores.metadata.exists:
             return True
-        folded = proof.Fold()
         with self._stores.metadata.read() as connection:
-            held = self._stores.metadata.verify(checkpoint=checkpoint, visit=folded.apply)
-            if not held:
-                return held
-            altered = proof.find_altered_row(connection, folded)
-        return True if altered is None else altered
+            found = proof.find_break(connection, checkpoint=checkpoint)
+        return True if found is None else found
 
     def load_model(self, model_id: str, trust: flavors.Trust | str | None = None) -> flavors.LoadedModel:
         """Return the version's model, loaded from bytes that were checked against their sums.

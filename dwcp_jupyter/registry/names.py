@@ -41,10 +41,18 @@ def check_name(name: str, *, what: str = "model") -> str:
 
 
 def check_alias(alias: str) -> str:
-    """Return `alias` in its kept form; a stage or a version cannot be one, since ``name@alias`` would be ambiguous."""
+    """Return `alias` in its kept form.
+
+    Raises
+    ------
+    InvalidNameError
+        If it cannot be one: what reads as a stage or a version, in any case or width, would make ``name@alias``
+        ambiguous.
+    """
     composed = check_name(alias, what="alias")
-    if composed.lower() in set(Stage) or _means_version(composed):
-        raise InvalidNameError(f"'{alias}' cannot be an alias: name@{alias} would mean that stage or version.")
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", composed).casefold())
+    if folded in set(Stage) or _means_version(folded):
+        raise InvalidNameError(f"'{alias}' cannot be an alias: name@{alias} would be read as that stage or version.")
     return composed
 
 

@@ -61,7 +61,7 @@ def set_reference_data(
     tx.execute(delete(table).where(table.c.version_id == version.id))
     tx.insert(table, [row])
     refer(tx, version, {"reference": kept.artifact})
-    tx.record("reference.set", f"model:{version.reference}", **row)
+    tx.record("reference.set", f"model:{version.reference}", **row, size_bytes=kept.size_bytes)
 
 
 def refer(tx: Transaction, version: ModelVersion, artifacts: Mapping[str, Artifact | None]) -> None:
@@ -130,12 +130,13 @@ class _Batch:
         }
         standing.add(values)
         self._rows[schema.versions].append(values)
-        tx.record("version.registered", f"model:{name}@{number}", name=name, **values)
         kept = {role: Artifact(**artifact) for role, artifact in request["artifacts"].items()}
+        sizes = {"code_size_bytes": kept["code"].size_bytes} if "code" in kept else {}
+        tx.record("version.registered", f"model:{name}@{number}", name=name, **values, **sizes)
         if reference is not None:
             row = _reference_row(values["id"], reference, sensitivity=0.05, source="training", now=self._now)
             self._rows[schema.reference_data].append(row)
-            tx.record("reference.set", f"model:{name}@{number}", **row)
+            tx.record("reference.set", f"model:{name}@{number}", **row, size_bytes=reference.size_bytes)
             kept["reference"] = reference.artifact
         self._rows[schema.artifact_references] += _artifact_rows(values["id"], kept)
         return {"values": values, "task_type": task_type}

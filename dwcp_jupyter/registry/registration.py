@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError as DuplicateRowError
 from dwcp_jupyter import clock, flavors
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import VersionExistsError
+from dwcp_jupyter.flavors import packing
 from dwcp_jupyter.registry import recording, resolution, rows
 from dwcp_jupyter.registry.checking import check_mapping, check_metrics, check_tags, check_text
 from dwcp_jupyter.registry.names import check_name
@@ -102,7 +103,7 @@ def package(
     source = Path(artifact_path)
     if not source.exists():
         raise FileNotFoundError(f"There is no file or folder '{source}' to register. Save the model there first.")
-    if source.is_dir():
+    if source.is_dir() and not packing.is_saved_model(source):
         flavors.read_package(source)
         shutil.copytree(source, folder, symlinks=True)
         flavors.check_package(folder)  # the copy: nobody changes that after the look

@@ -29,8 +29,9 @@ VERSIONS = select(
 
 def to_version(row: Row[Any], aliases: tuple[str, ...] = (), *, model: Row[Any] | None = None) -> ModelVersion:
     """Return the value of a row of `VERSIONS`; or of `schema.versions`, with the row of its model."""
-    values = dict(zip(_COLUMNS, row, strict=False))  # a quarter of the time that attributes of the row take
-    name, task_type = (row[-2], row[-1]) if model is None else (model.name, model.task_type)
+    found = tuple(row)
+    values = dict(zip(_COLUMNS, found, strict=False))  # a quarter of the time that attributes of the row take
+    name, task_type = found[-2:] if model is None else (model.name, model.task_type)
     return from_values(values, name=name, task_type=task_type, aliases=aliases)
 
 

@@ -106,6 +106,12 @@ def verify(package: Path, bundle: Mapping[str, Any], public_keys: Iterable[str |
     """
     from cryptography.exceptions import InvalidSignature
 
+    if not bundle:
+        raise ArtifactSignatureError(
+            f"The signature of '{of}' agrees with no trusted key: what the workspace keeps of it is no signature any "
+            "more, so somebody changed it there. Do not load the model before you know why; then let its owner sign it "
+            f"again: registry.sign_model('{of}', 'model.key')"
+        )
     library = _library("verifying")
     reasons = []
     with tempfile.TemporaryDirectory(prefix="dwcp-signature-") as folder:
@@ -144,8 +150,18 @@ def find(connection: Connection, version: ModelVersion) -> ModelSignature | None
         public_key="",
         signed_by=row.recorded_by,
         signed_at=clock.from_text(row.recorded_at),
-        bundle=schema.load(row.body)["bundle"],
+        bundle=_kept_bundle(row.body),
     )
+
+
+def _kept_bundle(body: str) -> Mapping[str, Any]:
+    """Return the bundle that a row holds; an empty one, which agrees with no key, where it holds none."""
+    try:
+        kept = schema.load(body)
+    except ValueError:
+        return {}
+    bundle = kept.get("bundle") if isinstance(kept, Mapping) else None
+    return bundle if isinstance(bundle, Mapping) else {}
 
 
 def trusted_keys(settings: config.Dwcp) -> list[str]:

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from dwcp_jupyter.exceptions import TransitionError, did_you_mean
 
-__all__ = ["TRANSITIONS", "Stage", "check_transition", "stage_of"]
+__all__ = ["TRANSITIONS", "Stage", "can_reach", "check_transition", "stage_of"]
 
 
 class Stage(StrEnum):
@@ -48,6 +48,15 @@ def stage_of(text: str | Stage) -> Stage:
         raise TransitionError(
             f"No stage '{text}'.{did_you_mean(str(text), names)} Stages: {', '.join(names)}."
         ) from exc
+
+
+def can_reach(source: Stage, target: Stage) -> bool:
+    """Return whether a version in `source` is in `target`, or can come there in any number of steps."""
+    reached, found = set[Stage](), {source}
+    while found:
+        reached |= found
+        found = {onward for stage in found for onward in TRANSITIONS[stage]} - reached
+    return target in reached
 
 
 def check_transition(reference: str, source: Stage, target: Stage) -> None:

@@ -1,7 +1,7 @@
 """Requests for approval through the server: the inbox, what to judge by, and the judgement.
 
 The reviewer is whoever is signed in. With each request comes the evidence that a reviewer asks for first: the version's
-metrics, and every check of the stage with the value found.
+metrics, and every check of the stage or alias with the value found.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dwcp_jupyter.server.changing import registry_of
 from dwcp_jupyter.server.questions import Question
 from dwcp_jupyter.server.statuses import RequestError
 
-__all__ = ["approval", "approvals", "approve", "reject", "request"]
+__all__ = ["approval", "approvals", "approve", "policy", "reject", "remove_policy", "request", "set_policy"]
 
 _MOST = 200
 
@@ -58,6 +58,37 @@ def reject(question: Question) -> dict[str, Any]:
     registry = registry_of(question)
     comment = question.content(bodies.Judgement).comment
     return _approval(registry, registry.reject_model(question.parts["approval"], comments=comment))
+
+
+def policy(question: Question) -> dict[str, Any]:
+    """Return what a stage or an alias asks for, of one model or of those without their own."""
+    target, model = question.parts["target"], question.arguments.get("model")
+    return _policy(registry_of(question).policy(target, model=model))
+
+
+def set_policy(question: Question) -> dict[str, Any]:
+    """Return what a stage or an alias asks for from now on."""
+    said = question.content(bodies.PolicyChange).policy
+    target, model = question.parts["target"], question.arguments.get("model")
+    return _policy(registry_of(question).set_policy(target, said, model=model))
+
+
+def remove_policy(question: Question) -> dict[str, Any]:
+    """Return what a stage or an alias asks for after a policy was removed."""
+    target, model = question.parts["target"], question.arguments.get("model")
+    return _policy(registry_of(question).set_policy(target, None, model=model))
+
+
+def _policy(found: StagePolicy) -> dict[str, Any]:
+    return {
+        "reviewers": found.reviewers,
+        "roles": {role: list(people) for role, people in found.roles.items()},
+        "require": list(found.require),
+        "expires_after_days": found.expires_after_days,
+        "assurance": str(found.assurance),
+        "checks": [str(check) for check in found.checks],
+        "stages": [str(stage) for stage in found.stages],
+    }
 
 
 def _state(question: Question) -> ApprovalState | None:
@@ -106,9 +137,9 @@ def _approval(registry: ModelRegistry, item: Approval) -> dict[str, Any]:
 
 
 def _checks(registry: ModelRegistry, version: ModelVersion, item: Approval) -> list[dict[str, Any]]:
-    policy: StagePolicy = registry.policy(item.stage, model=version.name)
-    evidence = registry.evidence(version.id) if policy.checks else {}
+    asked: StagePolicy = registry.policy(item.stage, model=version.name)
+    evidence = registry.evidence(version.id) if asked.checks else {}
     return [
         {"check": str(result.check), "is_passed": result.is_passed, "found": result.found}
-        for result in policy.results(evidence)
+        for result in asked.results(evidence)
     ]

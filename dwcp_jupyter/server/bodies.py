@@ -5,9 +5,11 @@ None says who acts: that is whoever is signed in.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-__all__ = ["Alias", "Body", "Comparing", "Judgement", "Promotion", "Request", "Rollback"]
+__all__ = ["Alias", "Body", "Comparing", "Judgement", "PolicyChange", "Promotion", "Request", "Rollback"]
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,6 +48,12 @@ class Judgement(Body, frozen=True):
     """What a reviewer says."""
 
     comment: str = ""
+
+
+class PolicyChange(Body, frozen=True):
+    """What a stage or an alias is to ask for; a field that is left out is inherited."""
+
+    policy: dict[str, Any]
 
 
 class Comparing(Body, frozen=True):

@@ -25,6 +25,11 @@ API: dict[str, dict[str, str]] = {
     "/api/approvals/{approval}": {"GET": "approving.approval"},
     "/api/approvals/{approval}/approve": {"POST": "approving.approve"},
     "/api/approvals/{approval}/reject": {"POST": "approving.reject"},
+    "/api/policies/{target}": {
+        "GET": "approving.policy",
+        "PUT": "approving.set_policy",
+        "DELETE": "approving.remove_policy",
+    },
     "/api/endpoints": {"GET": "reading.endpoints"},
     "/api/endpoints/{name}": {"GET": "reading.endpoint"},
     "/api/endpoints/{name}/metrics": {"GET": "reading.endpoint_metrics"},

@@ -106,9 +106,9 @@ class ModelServer:
         model_id : str
             A model's name or id; a reference such as ``"churn@champion"`` where `model_version` is left out.
         model_path : path, optional
-            A model file: it is registered first, in the development stage.
+            A model file, or the folder of a SavedModel: it is registered first, in the development stage.
         framework : Framework, optional
-            What wrote the file at `model_path`.
+            What wrote what lies at `model_path`.
         endpoint_config : mapping, optional
             Keys of `EndpointConfig`.
         name : str, optional

@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
-from dwcp_jupyter import flavors, hashing
+from dwcp_jupyter import flavors
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import DeploymentError, MissingExtraError, ModelNotFoundError, VersionExistsError
+from dwcp_jupyter.flavors import packing
 from dwcp_jupyter.registry import ModelMetadata, ModelRegistry, ModelVersion, trusting
 from dwcp_jupyter.serving.client import plain
 from dwcp_jupyter.serving.endpoints import CompiledModel, ExecutionMode
@@ -137,12 +138,12 @@ def bind_trust(
 
 
 def _holds_file(stores: Stores, version: ModelVersion, path: Path) -> bool:
-    """Return whether the version was made of exactly the bytes at `path`."""
-    if version.sha256 is None or not path.is_file():
+    """Return whether the version was made of exactly the bytes at `path`, a file or a folder."""
+    if version.sha256 is None or not (path.is_file() or packing.is_saved_model(path)):
         return False
     with tempfile.TemporaryDirectory(prefix="dwcp-deploy-") as folder:
         directory = stores.artifacts.fetch_tree(version.sha256, Path(folder) / "package")
-        return flavors.read_package(directory).sha256 == hashing.sha256_file(path)
+        return flavors.read_package(directory).sha256 == packing.sha256(path)
 
 
 def _compile(

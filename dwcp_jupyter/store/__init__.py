@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dwcp_jupyter.store.frames import FrameRef, FrameStore
     from dwcp_jupyter.store.metadata import Metadata, Transaction
     from dwcp_jupyter.store.opening import Stores, as_stores, open  # noqa: A004
+    from dwcp_jupyter.store.owners import Owner, Owners
 
 __all__ = [
     "GRACE",
@@ -25,6 +26,8 @@ __all__ = [
     "FrameStore",
     "Metadata",
     "Operation",
+    "Owner",
+    "Owners",
     "Stores",
     "Transaction",
     "Write",
@@ -42,6 +45,8 @@ _HOME = {
     "FrameStore": "frames",
     "Metadata": "metadata",
     "Operation": "combining",
+    "Owner": "owners",
+    "Owners": "owners",
     "Stores": "opening",
     "Transaction": "metadata",
     "Write": "combining",

@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -51,10 +51,19 @@ class ArtifactStore:
 
     Any number of processes may read and write at once. Nothing is changed here, only a damaged blob is replaced by a
     whole one, and what nobody needs is removed when `collecting` asks. The folder is created at the first write.
+
+    Parameters
+    ----------
+    location : str, path or Place
+    before_write : callable, optional
+        Called before bytes are kept, those too that are there already; what it raises keeps them out. `Owners.claim`.
     """
 
-    def __init__(self, location: str | os.PathLike[str]) -> None:
-        self._place = Place(location)
+    def __init__(
+        self, location: str | os.PathLike[str] | Place, *, before_write: Callable[[], object] = lambda: None
+    ) -> None:
+        self._place = location if isinstance(location, Place) else Place(location)
+        self._before_write = before_write
         self._is_local = self._place.is_local
 
     @property
@@ -88,6 +97,7 @@ class ArtifactStore:
 
     def put_bytes(self, data: bytes) -> Artifact:
         """Keep `data`."""
+        self._before_write()
         artifact = Artifact(sha256=hashing.sha256_bytes(data), size_bytes=len(data))
         if not self._is_whole(artifact):
             self._write(artifact.sha256, data=data)
@@ -98,6 +108,7 @@ class ArtifactStore:
         source = Path(path)
         if not stat.S_ISREG(source.stat().st_mode):
             raise ValueError(f"'{source}' is not a regular file, so it cannot be kept. Pass a file.")
+        self._before_write()
         artifact = Artifact(sha256=hashing.sha256_file(source), size_bytes=source.stat().st_size)
         if not self._is_whole(artifact):
             self._write(artifact.sha256, source=source)

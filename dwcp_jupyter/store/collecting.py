@@ -1,6 +1,8 @@
 """Garbage collection: blobs that nothing in the metadata needs any more.
 
 What was written or used within the time of grace stays, since a registration keeps its blobs before it names them.
+Where another database keeps blobs in the same store nothing is removed at all: what it needs is not known here. That is
+looked at last, when all is listed: a database that begins to use the store later renews the blobs that it keeps.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from dwcp_jupyter.store import schema
-from dwcp_jupyter.store.artifacts import ArtifactStore
+from dwcp_jupyter.store.artifacts import ArtifactStore, Blob
 from dwcp_jupyter.store.metadata import Metadata
+from dwcp_jupyter.store.owners import Owners
 
 __all__ = ["GRACE", "Collected", "collect"]
 
-GRACE = timedelta(days=1)
+GRACE: timedelta = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,7 @@ class Collected:
 def collect(
     metadata: Metadata,
     artifacts: ArtifactStore,
+    owners: Owners,
     *,
     grace: timedelta = GRACE,
     is_dry: bool = False,
@@ -47,6 +51,8 @@ def collect(
 
     Raises
     ------
+    WorkspaceError
+        If other databases keep files in the store; a dry run does not ask.
     ArtifactNotFoundError, IntegrityError
         If a directory that is needed cannot be read: which files belong to it cannot be told then, and nothing is
         removed.
@@ -55,7 +61,13 @@ def collect(
     old = [blob for blob in artifacts.list_blobs() if blob.written_at <= limit]  # before asking what is needed
     needed = _needed(metadata, artifacts, set(without))
     doomed = [blob for blob in old if blob.sha256 is None or blob.sha256 not in needed]
-    removed = doomed if is_dry else [blob for blob in doomed if artifacts.remove(blob, unless_after=limit)]
+    if is_dry:
+        return _counted(doomed)
+    owners.refuse_others()
+    return _counted([blob for blob in doomed if artifacts.remove(blob, unless_after=limit)])
+
+
+def _counted(removed: list[Blob]) -> Collected:
     return Collected(blobs=len(removed), bytes=sum(blob.size_bytes for blob in removed))
 
 

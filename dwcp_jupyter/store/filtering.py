@@ -40,6 +40,9 @@ _OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 }
 _ALSO = {"==": "=", "<>": "!="}
 _DEEPEST = 50
+_LONGEST_SHOWN = 500
+_WIDEST = 500
+"""Databases give up on a condition at about 1,000."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,7 @@ def of_json(column: Any, *, dialect: str) -> Field:
     def compare(said: Comparison) -> ColumnElement[bool]:
         if not said.key:
             said.refuse(f"say of what, such as {said.field}.accuracy > 0.9.")
-        if any(sign in said.key for sign in '"\\'):
+        if _is_unsearchable(said.key):
             said.refuse("a name with a quote or a backslash cannot be searched for.")
         if isinstance(said.value, str):
             return said.between(_json_text(column, said.key, dialect))
@@ -117,7 +120,7 @@ def of_json(column: Any, *, dialect: str) -> Field:
 
 def json_number(column: Any, key: str, dialect: str) -> ColumnElement[Any]:
     """Return the number that a JSON object holds under a key; null for anything else."""
-    path = f'$."{key}"'
+    path = _path(key, dialect)
     if dialect == "duckdb":
         is_text = sa.func.json_type(column, path) == "VARCHAR"
         return sa.case((sa.not_(is_text), sa.try_cast(sa.func.json_extract_string(column, path), sa.Double)))
@@ -129,7 +132,7 @@ def json_number(column: Any, key: str, dialect: str) -> ColumnElement[Any]:
 
 
 def _json_text(column: Any, key: str, dialect: str) -> ColumnElement[Any]:
-    path = f'$."{key}"'
+    path = _path(key, dialect)
     if dialect == "duckdb":
         is_text = sa.func.json_type(column, path) == "VARCHAR"
         return sa.case((is_text, sa.func.json_extract_string(column, path)))
@@ -137,6 +140,17 @@ def _json_text(column: Any, key: str, dialect: str) -> ColumnElement[Any]:
         found = sa.cast(column, JSONB)[key]
         return sa.case((sa.func.jsonb_typeof(found) == "string", found.astext))
     return sa.case((sa.func.json_type(column, path) == "text", sa.func.json_extract(column, path)))
+
+
+def _path(key: str, dialect: str) -> str:
+    """Return where a key's value is; of DuckDB's paths the pointer, in which ``*`` is a name as any other."""
+    if dialect == "duckdb":
+        return "/" + key.replace("~", "~0").replace("/", "~1")
+    return f'$."{key}"'
+
+
+def _is_unsearchable(key: str) -> bool:
+    return any(sign in key for sign in '"\\')
 
 
 def parse_filter(text: str, fields: Mapping[str, Field]) -> ColumnElement[bool]:
@@ -163,20 +177,35 @@ def parse_order(text: str, columns: Mapping[str, Any], *, metrics: Any, dialect:
     FilterError
         If it is none.
     """
+    _check_characters(text)
     field, _, direction = text.strip().partition(" ")
     kind, _, key = field.partition(".")
     direction = direction.strip().lower() or "asc"
     is_metric = kind == "metrics" and bool(key)
     if direction not in {"asc", "desc"} or not (is_metric or field in columns):
         raise FilterError(f"'{text}' is no order. Write {', '.join(columns)} or metrics.NAME, then asc or desc.")
+    if is_metric and _is_unsearchable(key):
+        raise FilterError(f"'{text}' is no order: by a name with a quote or a backslash nothing can be put in order.")
     column = json_number(metrics, key, dialect) if is_metric else columns[field]
     ordered: ColumnElement[Any] = column.desc() if direction == "desc" else column.asc()
     return ordered.nulls_last()
 
 
+def _check_characters(text: str) -> None:
+    """Raise for characters that no database takes."""
+    strange = next((place for place, sign in enumerate(text) if sign == "\0" or "\ud800" <= sign <= "\udfff"), None)
+    if strange is not None:
+        raise FilterError(
+            f"Character {strange + 1} of {text[:_LONGEST_SHOWN]!r} is no character that can be searched for: a NUL, or "
+            "half of a surrogate pair. Leave it out."
+        )
+
+
 class _Parser:
     def __init__(self, text: str, fields: Mapping[str, Field]) -> None:
+        _check_characters(text)
         self._text, self._fields = text, fields
+        self._compared = 0
         self._tokens = self._read()
         self._next = 0
         self._depth = 0
@@ -244,6 +273,11 @@ class _Parser:
         kind, value, at = self._take("a value is missing")
         if kind not in {"text", "number"}:
             self._refuse(at, f"'{value}' is no value. Put texts in quotes: '{value}'")
+        if operator == "like" and (len(value[1:-1]) - len(value[1:-1].rstrip("\\"))) % 2:
+            self._refuse(at, f"{value} ends with a backslash that nothing follows. Write two for one")
+        self._compared += 1
+        if self._compared > _WIDEST:
+            self._refuse(place, f"more than {_WIDEST:,} comparisons. Ask for a part of it, several times")
         said = Comparison(
             field=name.lower(),
             key=key.strip("`"),
@@ -271,7 +305,8 @@ class _Parser:
         return False
 
     def _refuse(self, place: int, why: str) -> NoReturn:
+        shown = self._text if len(self._text) <= _LONGEST_SHOWN else f"{self._text[:_LONGEST_SHOWN]}…"
         raise FilterError(
-            f"The filter '{self._text}' cannot be understood at character {place + 1}: {why}. Write, for example: "
+            f"The filter '{shown}' cannot be understood at character {place + 1}: {why}. Write, for example: "
             "metrics.accuracy >= 0.9 and tag = 'risk'"
         )

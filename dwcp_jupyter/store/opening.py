@@ -9,8 +9,10 @@ from typing import Self
 
 from dwcp_jupyter import clock, config
 from dwcp_jupyter.store.artifacts import ArtifactStore
+from dwcp_jupyter.store.filesystems import Place
 from dwcp_jupyter.store.frames import FrameStore
 from dwcp_jupyter.store.metadata import Metadata
+from dwcp_jupyter.store.owners import Owners
 
 __all__ = ["Stores", "as_stores", "open"]
 
@@ -24,6 +26,8 @@ class Stores:
         The workspace folder.
     metadata, artifacts, frames
         The stores.
+    owners : Owners
+        The databases that keep files in `artifacts`.
     """
 
     def __init__(self, root: Path, *, settings: config.Dwcp, clock: clock.Clock) -> None:
@@ -31,7 +35,9 @@ class Stores:
         self.settings = settings
         self.clock = clock
         self.metadata = Metadata(root, settings=settings, now=clock)
-        self.artifacts = ArtifactStore(settings.artifact_url or root / "artifacts")
+        place = Place(settings.artifact_url or root / "artifacts")
+        self.owners = Owners(place, self.metadata, now=clock)
+        self.artifacts = ArtifactStore(place, before_write=self.owners.claim)
         self.frames = FrameStore(self.artifacts)
 
     @property

@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -120,7 +120,7 @@ class ActiveRun:
         Raises
         ------
         InvalidMetadataError
-            For what is no number. Nothing of the call is kept then.
+            For what is no number, and without a step where none can follow. Nothing of the call is kept then.
         RunError
             If the run has ended.
         """
@@ -130,6 +130,8 @@ class ActiveRun:
         found = {_name(name): _number(name, value) for name, value in metrics.items()}
         moment = time.time_ns() // 1_000_000
         with self._open():
+            if place is None:
+                self._check_next(found)
             for name, value in found.items():
                 before = self._latest.get(name)
                 at = place if place is not None else 0 if before is None else before[0] + 1
@@ -197,7 +199,7 @@ class ActiveRun:
             self._keep(name, "model", lambda: self._stores.artifacts.put_tree(package))
 
     def autolog(self) -> AbstractContextManager[ActiveRun]:
-        """Log what estimators of scikit-learn and XGBoost are fitted with, and how well, within a block.
+        """Log what is fitted within a block, and how well: by scikit-learn, XGBoost and optimizers of PyTorch.
 
         See `tracking.autologging`.
         """
@@ -284,6 +286,14 @@ class ActiveRun:
             if self._status is not RunStatus.RUNNING:
                 raise RunError(f"Run '{self.name}' is {self._status}; nothing can be logged to it. Start another.")
             yield
+
+    def _check_next(self, names: Iterable[str]) -> None:
+        last = (self._latest[name][0] + 1 for name in names if name in self._latest)
+        if max(last, default=0) >= _LARGEST_STEP:
+            raise InvalidMetadataError(
+                f"The last step of a metric of run '{self.name}' is {_LARGEST_STEP - 1}, and no step can follow it. "
+                "Say the step: run.log_metrics(metrics, step=0)"
+            )
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:

@@ -7,7 +7,8 @@ kept as ``fit2.NAME``. What cannot be logged is a warning: nobody loses a traini
 
 Of an estimator of scikit-learn are kept its ``class`` and parameters, ``fit_s``, ``training_score`` (its own score on
 the rows that it was fitted on), of a search ``best_cv_score`` and ``best_NAME``, and the curves that it has: ``loss``
-by epoch, the score by stage. Of XGBoost, by its own interface too, the metrics of each evaluation set by round.
+by epoch, the score by stage. Of XGBoost, by its own interface too, the metrics of each evaluation set by round. Of
+PyTorch, the loss and learning rate of each step: see `autologging_torch`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import functools
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dwcp_jupyter.exceptions import DwcpError
+from dwcp_jupyter.tracking import autologging_torch
+from dwcp_jupyter.tracking.wrapping import forgiving, replace, shortened
 
 if TYPE_CHECKING:
     from dwcp_jupyter.tracking.active import ActiveRun
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["recorded"]
 
 _CURVES = {"loss_curve_": "loss", "validation_scores_": "validation_score", "train_score_": "train_score"}
-_LONGEST_PARAM = 500
 _Evaluations = Mapping[str, Mapping[str, list[Any]]]
 
 
@@ -39,9 +39,11 @@ def recorded(run: ActiveRun) -> Iterator[ActiveRun]:
     log = _Log(run)
     with ExitStack() as undo:
         for cls in _estimator_classes():
-            _replace(undo, cls, "fit", log.fitting(cls.__dict__["fit"]))
+            replace(undo, cls, "fit", log.fitting(cls.__dict__["fit"]))
         if (xgboost := sys.modules.get("xgboost")) is not None:
-            _replace(undo, xgboost, "train", log.boosting(xgboost.train, xgboost.callback.TrainingCallback))
+            replace(undo, xgboost, "train", log.boosting(xgboost.train, xgboost.callback.TrainingCallback))
+        if (torch := sys.modules.get("torch")) is not None:
+            undo.enter_context(autologging_torch.watched(run, torch))
         yield run
 
 
@@ -63,7 +65,7 @@ class _Log:
                 began = time.perf_counter()
                 result = fit(estimator, *args, **kwargs)
                 took_s = time.perf_counter() - began
-                with _forgiving():
+                with forgiving("A fit"):
                     self._log_estimator(estimator, took_s, args, kwargs)
             finally:
                 self._is_fitting = False
@@ -93,12 +95,12 @@ class _Log:
             if not self._begin():
                 return train(params, *args, **kwargs)
             try:
-                with _forgiving():
+                with forgiving("A fit"):
                     self._log_params({"class": "xgboost.train", **dict(params)})
                 kwargs["callbacks"] = [*(kwargs.get("callbacks") or ()), Watch()]
                 began = time.perf_counter()
                 booster = train(params, *args, **kwargs)
-                with _forgiving():
+                with forgiving("A fit"):
                     run.log_metrics({"fit_s": time.perf_counter() - began})
             finally:
                 self._is_fitting = False
@@ -129,16 +131,7 @@ class _Log:
 
     def _log_params(self, params: Mapping[str, Any]) -> None:
         prefix = "" if self._fits == 1 else f"fit{self._fits}."
-        self._run.log_params({f"{prefix}{name}": _short(value) for name, value in params.items()})
-
-
-@contextmanager
-def _forgiving() -> Iterator[None]:
-    """Turn what goes wrong in logging into a warning."""
-    try:
-        yield
-    except (DwcpError, OSError, ValueError, TypeError, AttributeError) as exc:
-        warnings.warn(f"A fit was not logged, or not all of it: {exc}", stacklevel=4)
+        self._run.log_params({f"{prefix}{name}": shortened(value) for name, value in params.items()})
 
 
 def _estimator_classes() -> list[type]:
@@ -159,17 +152,6 @@ def _estimator_classes() -> list[type]:
 def _is_preparation(estimator: Any) -> bool:
     """Return whether an estimator transforms only, as a scaler does."""
     return hasattr(estimator, "transform") and not hasattr(estimator, "predict")
-
-
-def _replace(undo: ExitStack, owner: Any, name: str, wrapped: Callable[..., Any]) -> None:
-    original = vars(owner)[name]
-
-    def put_back() -> None:
-        if vars(owner).get(name) is wrapped:  # else somebody else wrapped it since
-            setattr(owner, name, original)
-
-    setattr(owner, name, wrapped)
-    undo.callback(put_back)
 
 
 def _training_score(estimator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> float | None:
@@ -204,11 +186,3 @@ def _curves(estimator: Any) -> dict[str, list[float]]:
 
 def _mean(value: Any) -> float:
     return float(value[0] if isinstance(value, tuple) else value)  # of xgboost.cv, a mean and its deviation
-
-
-def _short(value: Any) -> Any:
-    """Return a parameter as it is kept; of an object its text, which may be as long as the data that it holds."""
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    text = str(value)
-    return text if len(text) <= _LONGEST_PARAM else text[: _LONGEST_PARAM - 1] + "…"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dwcp_jupyter.rendering import Column, Displayed, Format, Mark, Note, Table, View
-from dwcp_jupyter.statistics import higher_is_better
+from dwcp_jupyter.statistics import base_name, higher_is_better, is_quality
 from dwcp_jupyter.tracking import charts
 from dwcp_jupyter.tracking.values import RunRecord, shown_status
 
@@ -18,13 +19,21 @@ __all__ = ["RunComparison"]
 
 _MISSING = object()
 _MOST_IN_LABEL, _LONGEST_LABEL = 2, 40
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunComparison(Displayed):
-    """Runs side by side, in the order in which they were named."""
+    """Runs side by side, in the order in which they were named.
+
+    Attributes
+    ----------
+    directions : mapping of str to bool
+        Whether more is better, for metrics whose names do not tell.
+    """
 
     runs: tuple[RunRecord, ...]
+    directions: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -38,13 +47,16 @@ class RunComparison(Displayed):
         return tuple(name for name in names if self._differs(name))
 
     def best(self, metric: str) -> RunRecord | None:
-        """Return the run with the best last value; None for a tie, and where the name tells no direction."""
-        direction = higher_is_better(metric)
+        """Return the run with the best last value; None for a tie, and where nothing tells the metric's direction."""
+        direction = self._is_higher_better(metric)
         known = [run for run in self.runs if math.isfinite(run.metrics.get(metric, math.nan))]
         if direction is None or len(known) < 2:
             return None
         ranked = sorted(known, key=lambda run: run.metrics[metric], reverse=direction)
         return None if ranked[0].metrics[metric] == ranked[1].metrics[metric] else ranked[0]
+
+    def _is_higher_better(self, metric: str) -> bool | None:
+        return self.directions.get(metric, self.directions.get(base_name(metric), higher_is_better(metric)))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each metric and parameter, one column for each run."""
@@ -95,6 +107,7 @@ class RunComparison(Displayed):
         ]
         if self.metrics:
             blocks.append(Table(("Metric", *labels, "Best"), map(self._metric, self.metrics)))
+            blocks += self._undirected()
         changed = [
             (name, *(_plain(run.params.get(name, _MISSING)) for run in self.runs)) for name in self.changed_params
         ]
@@ -104,6 +117,22 @@ class RunComparison(Displayed):
             blocks.append(Note("All parameters are the same."))
         histories = {label: run.history for label, run in zip(labels, self.runs, strict=True)}
         return View("Runs side by side", [*blocks, *charts.over_runs(histories)])
+
+    def _undirected(self) -> list[Note]:
+        """Return a note on metrics that differ and of which nobody knows which way is better, and how to say it."""
+        unknown = [
+            name
+            for name in self.metrics
+            if is_quality(name)
+            and self._is_higher_better(name) is None
+            and len({run.metrics[name] for run in self.runs if name in run.metrics}) > 1
+        ]
+        if not unknown:
+            return []
+        named = ", ".join(f"'{name}'" for name in unknown[:_MOST_NAMED])
+        more = f" and {len(unknown) - _MOST_NAMED} more" if len(unknown) > _MOST_NAMED else ""
+        call = f"compare_runs([…], directions={{'{unknown[0]}': True}}), or False."
+        return [Note(f"Nothing tells whether more is better of {named}{more}. Say it: {call}", "info")]
 
     def _param(self, name: str) -> tuple[str | None, ...]:
         return (name, *(_plain(run.params.get(name, _MISSING)) for run in self.runs))

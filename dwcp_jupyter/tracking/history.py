@@ -19,7 +19,7 @@ from dwcp_jupyter import hashing
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MetricHistory", "Points", "decode", "encode", "sum_of_body"]
+__all__ = ["MetricHistory", "Points", "decode", "encode", "sum_of_body", "sum_of_sums"]
 
 
 @dataclass(slots=True)
@@ -87,8 +87,13 @@ def decode(bodies: Iterable[str]) -> dict[str, MetricHistory]:
 
 
 def sum_of_body(body: str) -> str:
-    """Return the sum of one row, of which a run's last event carries the sum of all."""
+    """Return the sum of one row."""
     return hashing.sha256_bytes(body.encode())
+
+
+def sum_of_sums(sums: Iterable[str]) -> str:
+    """Return the sum over those of all rows in order, which the last event of a run carries."""
+    return hashing.sha256_bytes("".join(sums).encode())
 
 
 def _writable(values: list[float]) -> list[Any]:

@@ -11,12 +11,14 @@ from typing import Any
 from sqlalchemy import Row, delete, select
 
 from dwcp_jupyter import clock, hashing
+from dwcp_jupyter.registry.needing import role_in_run
 from dwcp_jupyter.store import Artifact, Transaction, schema
+from dwcp_jupyter.tracking import history
 from dwcp_jupyter.tracking.process import has_ended
 from dwcp_jupyter.tracking.status import RunStatus
 from dwcp_jupyter.tracking.values import RunArtifact, RunRecord
 
-__all__ = ["Logged", "artifact_values", "is_killed", "refer", "sealed", "to_record"]
+__all__ = ["Logged", "artifact_values", "ending", "is_killed", "refer", "sealed", "to_record"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,12 +58,20 @@ class Logged:
 
 
 def sealed(values: Mapping[str, Any], sums: Sequence[str]) -> dict[str, Any]:
-    """Return what the last event of a run says: how it ended, and the sums of what was logged."""
+    """Return what the last event of a run says of its row, and of the history of its metrics by the sums of its rows.
+
+    What the row says of the run's beginning, the first event has said.
+    """
+    return {**ending(values), "history_sha256": history.sum_of_sums(sums)}
+
+
+def ending(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what seals the columns of a run's row that can change until its end."""
     return {
-        "status": values["status"],
+        **{name: values[name] for name in ("status", "ended_at", "tags")},
         "metrics_sha256": hashing.sha256_bytes(values["metrics"].encode()),
         "params_sha256": hashing.sha256_bytes(values["config"].encode()),
-        "history_sha256": hashing.sha256_bytes("".join(sums).encode()),
+        "record_sha256": hashing.sha256_bytes(values["record"].encode()),
     }
 
 
@@ -73,7 +83,7 @@ def artifact_values(name: str, kind: str, artifact: Artifact) -> dict[str, Any]:
 def refer(tx: Transaction, run_id: str, artifacts: Mapping[str, Mapping[str, Any]]) -> None:
     """Write which artifacts a run needs, in place of what was written before."""
     table, owner = schema.artifact_references, f"run:{run_id}"
-    needed = {(a["sha256"], _role(a)): a["size_bytes"] for a in artifacts.values()}
+    needed = {(a["sha256"], role_in_run(a)): a["size_bytes"] for a in artifacts.values()}
     found = tx.execute(select(table.c.sha256, table.c.role).where(table.c.owner == owner)).all()
     known = {(row.sha256, row.role) for row in found}
     for sha256, role in known - needed.keys():
@@ -84,11 +94,6 @@ def refer(tx: Transaction, run_id: str, artifacts: Mapping[str, Mapping[str, Any
         if (sha256, role) not in known
     ]
     tx.insert(table, new)
-
-
-def _role(artifact: Mapping[str, Any]) -> str:
-    """Return by which the collection of garbage knows a folder, whose files are needed with it."""
-    return f"{'file' if artifact['kind'] == 'file' else 'package'}/{artifact['name']}"
 
 
 def is_killed(row: Row[Any]) -> bool:

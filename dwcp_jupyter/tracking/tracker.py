@@ -23,9 +23,10 @@ from dwcp_jupyter.exceptions import (
     did_you_mean,
 )
 from dwcp_jupyter.registry.checking import check_mapping, check_tags, check_text
-from dwcp_jupyter.store import Transaction, schema
+from dwcp_jupyter.registry.listing import check_limit
+from dwcp_jupyter.store import Transaction, event_log, schema
 from dwcp_jupyter.store.filtering import Comparison, Field, of_json, of_list, of_text, parse_filter, parse_order
-from dwcp_jupyter.tracking import history, rows
+from dwcp_jupyter.tracking import history, rows, vouching
 from dwcp_jupyter.tracking.active import ActiveRun
 from dwcp_jupyter.tracking.comparison import RunComparison
 from dwcp_jupyter.tracking.process import this_process
@@ -87,6 +88,7 @@ class Tracker:
         run_id = secrets.token_hex(16)
         with self._stores.metadata.transaction(actor) as tx:
             _bury(tx)
+            started_at = clock.to_text(tx.now)
             tx.execute(
                 insert(schema.runs).values(
                     id=run_id,
@@ -94,11 +96,11 @@ class Tracker:
                     kind="experiment",
                     status=str(RunStatus.RUNNING),
                     created_by=tx.actor.name,
-                    started_at=clock.to_text(tx.now),
+                    started_at=started_at,
                     **logged.values(),
                 )
             )
-            tx.record("run.started", f"run:{run_id}", name=called, run_kind="experiment")
+            tx.record("run.started", f"run:{run_id}", name=called, run_kind="experiment", started_at=started_at)
         return ActiveRun(self._stores, run_id=run_id, name=called, record=logged, actor=actor)
 
     def get_run(self, reference: str | RunRecord | ActiveRun) -> RunRecord:
@@ -119,7 +121,7 @@ class Tracker:
             reference.flush()
         with self._stores.metadata.read() as connection:
             row = _find(connection, reference)
-            return replace(rows.to_record(row), history=history.decode(_bodies(connection, row.id)))
+            return replace(rows.to_record(row), history=history.decode(vouching.bodies_of(connection, row.id)))
 
     def search_runs(
         self, condition: str = "", *, name: str | None = None, order_by: str | None = None, limit: int | None = 100
@@ -140,23 +142,35 @@ class Tracker:
         Raises
         ------
         FilterError
-            If the condition cannot be understood.
+            If the condition or the order cannot be understood.
+        ValueError
+            If `limit` is no number of runs.
         """
+        most = check_limit(limit)
         with self._stores.metadata.read() as connection:
             query = select(schema.runs)
             if condition.strip():
                 query = query.where(parse_filter(condition, _fields(connection)))
             if name is not None:
-                query = query.where(_RUNS.name == name)
+                query = query.where(_RUNS.name == check_text(name, field="name"))
             if order_by is not None:
                 orders = {"started_at": _RUNS.started_at, "name": _RUNS.name}
                 dialect = connection.dialect.name
                 query = query.order_by(parse_order(order_by, orders, metrics=_RUNS.metrics, dialect=dialect))
-            found = connection.execute(query.order_by(_RUNS.started_at.desc(), _RUNS.id).limit(limit)).all()
+            found = connection.execute(query.order_by(_RUNS.started_at.desc(), _RUNS.id).limit(most)).all()
             return RunList(map(rows.to_record, found))
 
-    def compare_runs(self, references: Sequence[str | RunRecord | ActiveRun]) -> RunComparison:
+    def compare_runs(
+        self, references: Sequence[str | RunRecord | ActiveRun], *, directions: Mapping[str, bool] | None = None
+    ) -> RunComparison:
         """Return runs side by side: parameters that differ, metrics with the best of each, curves in one chart.
+
+        Parameters
+        ----------
+        references : sequence of str
+            Ids or names.
+        directions : mapping of str to bool, optional
+            Whether more is better, for metrics whose names do not tell.
 
         Raises
         ------
@@ -170,7 +184,7 @@ class Tracker:
         if len(set(ids)) < len(ids):
             twice = next(run for run in found if ids.count(run.id) > 1)
             raise ValueError(f"Run '{twice.id}' is named twice. Name each once; a bare name is its latest run.")
-        return RunComparison(runs=tuple(found))
+        return RunComparison(runs=tuple(found), directions=dict(directions or {}))
 
     def fetch_artifact(
         self, reference: str | RunRecord | ActiveRun, name: str, destination: str | os.PathLike[str]
@@ -213,7 +227,9 @@ class Tracker:
             tx.record("run.deleted", f"run:{row.id}", name=row.name)
 
     def verify_run(self, reference: str | RunRecord | ActiveRun) -> bool:
-        """Return whether parameters, metrics and history of an ended run are those that its last event vouches for.
+        """Return whether an ended run is what its events vouch for: all that its row says, and all logged values.
+
+        Of runs that an earlier release ended, what its events say: status, parameters, metrics and logged values.
 
         Raises
         ------
@@ -222,13 +238,12 @@ class Tracker:
         """
         with self._stores.metadata.read() as connection:
             row = _find(connection, reference)
-            bodies = _bodies(connection, row.id)
-            ended = self._stores.metadata.events(kinds=["run.ended"], subject=f"run:{row.id}")
-        if not ended or "history_sha256" not in ended[-1].payload:
-            raise RunError(f"No event vouches for run '{row.name}' ({row.id[:8]}), which is {row.status}.")
-        sums = [history.sum_of_body(body) for body in bodies]
-        said = rows.sealed({"status": row.status, "metrics": row.metrics, "config": row.config}, sums)
-        return all(ended[-1].payload[key] == value for key, value in said.items())
+            told = event_log.read(connection, subject=f"run:{row.id}")
+            ended = [event.payload for event in told if event.kind == "run.ended"]
+            if not ended or "history_sha256" not in ended[-1]:
+                raise RunError(f"No event vouches for run '{row.name}' ({row.id[:8]}), which is {row.status}.")
+            is_as_told = vouching.is_as_told(row, told)
+            return is_as_told and vouching.has_history(connection, row.id, ended[-1]["history_sha256"])
 
     def _record(self, reference: str | RunRecord | ActiveRun) -> RunRecord:
         with self._stores.metadata.read() as connection:
@@ -251,11 +266,6 @@ def _find(connection: Connection, reference: str | RunRecord | ActiveRun) -> Row
             raise RunNotFoundError(f"{len(begun)} runs begin with '{wanted}'. Give more letters of the id.")
     names = connection.execute(select(_RUNS.name).distinct().limit(1000)).scalars()
     raise RunNotFoundError(f"There is no run '{wanted}'.{did_you_mean(wanted, names)} List them: ws.runs()")
-
-
-def _bodies(connection: Connection, run_id: str) -> list[str]:
-    table = schema.run_metrics.c
-    return list(connection.execute(select(table.body).where(table.run_id == run_id).order_by(table.number)).scalars())
 
 
 def _fields(connection: Connection) -> dict[str, Field]:
@@ -290,8 +300,8 @@ def _bury(tx: Transaction) -> None:
     """Record that runs have ended whose process is gone."""
     running = tx.execute(select(schema.runs).where(_RUNS.status == str(RunStatus.RUNNING))).all()
     for row in filter(rows.is_killed, running):
-        values = {"status": str(RunStatus.KILLED), "metrics": row.metrics, "config": row.config}
-        sums = [history.sum_of_body(body) for body in _bodies(tx.connection, row.id)]
+        values = {**row._mapping, "status": str(RunStatus.KILLED)}
+        sums = [history.sum_of_body(body) for body in vouching.bodies_of(tx.connection, row.id)]
         tx.execute(update(schema.runs).where(_RUNS.id == row.id).values(status=values["status"]))
         tx.record("run.ended", f"run:{row.id}", name=row.name, **rows.sealed(values, sums))
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select, update
+from sqlalchemy import Connection, Table, func, inspect, select, update
 
 from dwcp_jupyter import config, hashing, store
 from dwcp_jupyter.exceptions import IntegrityError, WorkspaceError
@@ -55,7 +55,9 @@ def copy(stores: Stores, url: str) -> Copied:
     settings = config.load(metadata_url=url, artifact_url=stores.settings.artifact_url)
     with Stores(stores.root, settings=settings, clock=stores.clock) as target:
         _refuse_full(target)
-        copied, _ = _copy(stores, target)
+        stores.owners.claim()
+        with _owning(target):
+            copied, _ = _copy(stores, target)
     return copied
 
 
@@ -90,7 +92,8 @@ def restore(stores: Stores, path: str | os.PathLike[str]) -> Copied:
         twin = Path(folder) / "backup.sqlite"  # opening an older one brings its tables up to this release
         shutil.copyfile(file, twin)
         expected, summed = _sums_in(twin, file)
-        with _in_file(twin) as source:
+        with _in_file(twin) as source, _owning(stores):
+            _refuse_incomplete(source, file)
             copied, _ = _copy(source, stores, expected=expected, summed=summed, called=str(file))
     return Copied(target=str(stores.root), rows=copied.rows, head=copied.head)
 
@@ -101,6 +104,34 @@ def _in_file(path: Path) -> Iterator[Stores]:
     settings = config.load(metadata_url=f"sqlite:///{path}", artifact_url=str(path.parent / "artifacts"))
     with store.open(path.parent, settings=settings) as stores:
         yield stores
+
+
+@contextmanager
+def _owning(target: Stores) -> Iterator[None]:
+    """Let the artifact store know of the target before anything there needs its files; not if nothing arrives."""
+    is_new = target.owners.claim()
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            target.owners.withdraw()
+        raise
+
+
+def _refuse_incomplete(source: Stores, file: Path) -> None:
+    """Return if a backup, brought up to this release, has every table and column."""
+    with source.metadata.read() as connection:
+        looking = inspect(connection)
+        there = set(looking.get_table_names())
+        for table in schema.METADATA.sorted_tables:
+            found = {column["name"] for column in looking.get_columns(table.name)} if table.name in there else set()
+            missing = [column.name for column in table.columns if column.name not in found]
+            if missing:
+                what = f"column '{missing[0]}' of its table '{table.name}'" if found else f"table '{table.name}'"
+                raise WorkspaceError(
+                    f"'{file}' lacks the {what}, which every backup has: it was changed after it was made. Nothing was "
+                    "restored; take another backup."
+                )
 
 
 def _refuse_full(stores: Stores) -> None:

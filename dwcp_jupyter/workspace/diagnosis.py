@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from dwcp_jupyter import extras
 from dwcp_jupyter.exceptions import ArtifactNotFoundError, DwcpError, IntegrityError
-from dwcp_jupyter.registry import ModelRegistry
 from dwcp_jupyter.store import Stores, schema
 from dwcp_jupyter.workspace.reports import Check, Diagnosis, Outcome
+from dwcp_jupyter.workspace.trail import check
 
 __all__ = ["diagnose"]
 
@@ -76,7 +76,7 @@ def _metadata(stores: Stores) -> Iterable[Check]:
         return
     seq, _ = stores.metadata.head()
     yield Check(name="Metadata", outcome=Outcome.GOOD, finding=f"{stores.metadata.dialect}, opens")
-    found = ModelRegistry(stores).verify()
+    found = check(stores)
     if found is True:
         yield Check(
             name="Event chain",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dwcp_jupyter import config, store
 from dwcp_jupyter._version import __version__
-from dwcp_jupyter.events import Event
+from dwcp_jupyter.events import ChainBreak, Event
 from dwcp_jupyter.exceptions import FlavorError
 from dwcp_jupyter.workspace.reports import Diagnosis, VersionReport, WorkspaceStatus
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dwcp_jupyter.serving import Endpoint, ModelServer, PredictionResponse
     from dwcp_jupyter.tracking import ActiveRun, RunList, RunRecord, Tracker
     from dwcp_jupyter.workspace.copying import Copied
-    from dwcp_jupyter.workspace.trail import AuditTrail
+    from dwcp_jupyter.workspace.trail import AuditTrail, Checkpoint
 
 __all__ = ["Workspace", "find"]
 
@@ -257,15 +257,60 @@ class Workspace:
             return self.monitor(target).check_drift(data)
         return self.monitor(served[target].model, served[target].version).check_drift(data)
 
-    def audit(self, subject: str | None = None, *, last: int = 50) -> AuditTrail:
+    def audit(
+        self,
+        subject: str | None = None,
+        *,
+        last: int = 50,
+        checkpoint: Checkpoint | str | tuple[int, str] | None = None,
+    ) -> AuditTrail:
         """Return who changed what and when, of a model, a version, ``endpoint:NAME`` or everything.
 
-        The whole chain is checked. Its head, kept elsewhere, proves later that nothing was cut off or rewritten:
-        ``ws.stores.metadata.verify(checkpoint=(trail.checkpoint.seq, trail.checkpoint.hash))``.
+        The whole record is checked, as `verify` does. The trail's checkpoint, kept elsewhere and given back here,
+        proves later that nothing was cut off or rewritten; `AuditTrail.verify` checks again.
+
+        Parameters
+        ----------
+        last : int
+            How many events are shown.
+        checkpoint : Checkpoint, str or tuple, optional
+            An earlier one, as ``%audit`` shows it: ``"number:hash"``.
+
+        Raises
+        ------
+        SettingError
+            If the checkpoint is none.
         """
         from dwcp_jupyter.workspace.trail import read_trail
 
-        return read_trail(self.stores, subject, last=last)
+        return read_trail(self.stores, subject, last=last, checkpoint=checkpoint)
+
+    def verify(
+        self, *, checkpoint: Checkpoint | str | tuple[int, str] | None = None, runs: int | None = 20
+    ) -> bool | ChainBreak:
+        """Return True, or the first place where the record of the workspace does not hold.
+
+        That is an event that breaks the chain or makes no sense, then a row that the events do not explain: of models
+        and all that belongs to them, of the trash, of runs, endpoints and references to files; and at last the values
+        that runs logged.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint, str or tuple, optional
+            One that was kept elsewhere: without it a chain that was cut at its end, or rewritten as a whole, cannot be
+            told from a sound one.
+        runs : int, optional
+            How many runs' logged values are read, of those that ended last; None for all. `Tracker.verify_run` reads
+            those of one.
+
+        Raises
+        ------
+        SettingError
+            If the checkpoint is none.
+        """
+        from dwcp_jupyter.workspace.trail import check
+
+        return check(self.stores, checkpoint=checkpoint, runs=runs)
 
     @property
     def events(self) -> list[Event]:
@@ -288,9 +333,16 @@ class Workspace:
         """Return the deleted versions that `registry.restore_model` can bring back."""
         return self.registry.list_trash()
 
-    def gc(self, *, dry_run: bool = False) -> GarbageReport:
-        """Return what was freed, or would be: versions deleted over thirty days ago, and files that nothing needs."""
-        return self.registry.collect_garbage(dry_run=dry_run)
+    def gc(self, *, dry_run: bool = False, gone: Iterable[str] = ()) -> GarbageReport:
+        """Return what was freed, or would be: versions deleted over thirty days ago, and files that nothing needs.
+
+        Parameters
+        ----------
+        gone : iterable of str
+            Other databases that kept files in the same artifact store and are there no more; see
+            `ModelRegistry.collect_garbage`.
+        """
+        return self.registry.collect_garbage(dry_run=dry_run, gone=gone)
 
     def doctor(self) -> Diagnosis:
         """Return the result of checking the installation and the workspace."""

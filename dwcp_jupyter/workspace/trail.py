@@ -1,10 +1,14 @@
-"""The audit trail as people read it, and as they keep it elsewhere."""
+"""The audit trail as people read it, and as they keep it elsewhere; and the check of all that it explains.
+
+The check composes what the domains prove: the registry the chain and every row that events explain, tracking the values
+that runs logged. These may be millions, so they are read of the runs that ended last, and of all on request.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +16,12 @@ from dwcp_jupyter import hashing
 from dwcp_jupyter.events import ChainBreak, Event
 from dwcp_jupyter.registry import ModelRegistry
 from dwcp_jupyter.rendering import Displayed, Facts, Mark, Note, Table, View
-from dwcp_jupyter.store import Stores
+from dwcp_jupyter.store import Stores, event_log
 
-__all__ = ["AuditTrail", "Checkpoint", "read_trail"]
+__all__ = ["LATEST_RUNS", "AuditTrail", "Checkpoint", "check", "read_trail"]
 
+LATEST_RUNS = 20
+"""Runs whose logged values are read where nobody says how many."""
 _SHOWN = ("source", "target", "state", "comment", "reason", "alias", "justification", "task_type", "kind", "reference")
 
 
@@ -25,6 +31,9 @@ class Checkpoint:
 
     seq: int
     hash: str
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +50,8 @@ class AuditTrail(Displayed):
         The first place where the whole chain, or a row that it explains, does not hold.
     checkpoint : Checkpoint
         The newest event of the whole chain.
+    since : Checkpoint or None
+        The earlier checkpoint with which the chain was compared.
     """
 
     subject: str | None
@@ -48,6 +59,28 @@ class AuditTrail(Displayed):
     last: int
     break_: ChainBreak | None
     checkpoint: Checkpoint
+    stores: Stores = field(repr=False, compare=False)
+    since: Checkpoint | None = None
+
+    def verify(
+        self, checkpoint: Checkpoint | str | tuple[int, str] | None = None, *, runs: int | None = LATEST_RUNS
+    ) -> bool | ChainBreak:
+        """Return True if the record holds now, or the first event, or the row, where it does not.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint, str or tuple, optional
+            One that was kept elsewhere; without it the trail's own: then nothing was cut off or rewritten since it was
+            read.
+        runs : int, optional
+            How many runs' logged values are read, of those that ended last; None for all.
+
+        Raises
+        ------
+        SettingError
+            If the checkpoint is none.
+        """
+        return check(self.stores, checkpoint=checkpoint or self.checkpoint, runs=runs)
 
     def export(self, path: str | os.PathLike[str]) -> Path:
         """Return the path to which the events were written: one JSON line each, as hashed, with its hash beside it.
@@ -79,7 +112,9 @@ class AuditTrail(Displayed):
             for e in reversed(self.events[-self.last :])
         ]
         hidden = len(self.events) - len(rows)
-        facts = {"Chain": self._chain(), "Checkpoint": f"{self.checkpoint.seq}:{self.checkpoint.hash}"}
+        facts: dict[str, Any] = {"Chain": self._chain(), "Checkpoint": str(self.checkpoint)}
+        if self.since is not None:
+            facts["Compared with"] = str(self.since)
         blocks: list[Any] = [Facts(facts)]
         if rows:
             blocks.append(Table(("No.", "Time", "What", "Of", "Details", "By", "Identity"), rows))
@@ -91,10 +126,34 @@ class AuditTrail(Displayed):
         return View(title, blocks)
 
 
-def read_trail(stores: Stores, subject: str | None, *, last: int) -> AuditTrail:
+def check(
+    stores: Stores, *, checkpoint: Checkpoint | str | tuple[int, str] | None = None, runs: int | None = LATEST_RUNS
+) -> bool | ChainBreak:
+    """Return True, or where the record does not hold; see `Workspace.verify`."""
+    found = ModelRegistry(stores).verify(checkpoint=_parsed(checkpoint))
+    if not found or not stores.metadata.exists:
+        return found
+    from dwcp_jupyter.tracking import vouching
+
+    with stores.metadata.read() as connection:
+        altered = vouching.find_altered_history(connection, limit=runs)
+    if altered is None:
+        return True
+    run_id, name = altered
+    what = f"'{name} {run_id}' in the table run_metrics was changed without an event"
+    return ChainBreak(seq=stores.metadata.head()[0] + 1, reason=f"{what}: its values are not those that it ended with")
+
+
+def read_trail(
+    stores: Stores,
+    subject: str | None,
+    *,
+    last: int,
+    checkpoint: Checkpoint | str | tuple[int, str] | None = None,
+) -> AuditTrail:
     """Return the events of a subject: a model with its versions, one version, ``endpoint:NAME``, or everything."""
-    metadata = stores.metadata
-    checked = ModelRegistry(stores).verify()
+    metadata, since = stores.metadata, _parsed(checkpoint)
+    checked = check(stores, checkpoint=since)
     before = checked.seq if isinstance(checked, ChainBreak) else None  # what lies behind a break tells nothing
     full = subject if subject is None or ":" in subject else f"model:{subject}"
     found = metadata.events(before=before, below=full)
@@ -105,7 +164,15 @@ def read_trail(stores: Stores, subject: str | None, *, last: int) -> AuditTrail:
         last=last,
         break_=checked if isinstance(checked, ChainBreak) else None,
         checkpoint=Checkpoint(seq=seq, hash=newest),
+        stores=stores,
+        since=None if since is None else Checkpoint(seq=since[0], hash=since[1]),
     )
+
+
+def _parsed(checkpoint: Checkpoint | str | tuple[int, str] | None) -> tuple[int, str] | None:
+    if isinstance(checkpoint, Checkpoint):
+        return checkpoint.seq, checkpoint.hash
+    return None if checkpoint is None else event_log.parse_checkpoint(checkpoint)
 
 
 def _details(event: Event) -> str:

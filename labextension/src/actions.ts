@@ -4,7 +4,7 @@
  * The server decides by who is signed in; nothing here says who acts.
  */
 
-import type { Approval, Stage, Version } from './api';
+import type { Approval, Stage, Target, Version } from './api';
 import { ClientError } from './client';
 import { ask, showRefusal, type Question } from './dialogs';
 import type { MenuItem } from './menu';
@@ -53,7 +53,12 @@ export class Actions {
   async approve(approval: Approval): Promise<void> {
     const question: Question = {
       title: `Approve ${approval.model}?`,
-      text: [`It may then go to ${approval.stage}, once nothing else is missing.`, this.signature()],
+      text: [
+        approval.stage.startsWith('@')
+          ? `${approval.stage} may then mean it, once nothing else is missing.`
+          : `It may then go to ${approval.stage}, once nothing else is missing.`,
+        this.signature()
+      ],
       action: 'Approve',
       field: { label: 'Comment' }
     };
@@ -65,7 +70,7 @@ export class Actions {
   async reject(approval: Approval): Promise<void> {
     const question: Question = {
       title: `Reject ${approval.model}?`,
-      text: [`That ends the request to move it to ${approval.stage}.`, this.signature()],
+      text: [`That ends the request for ${approval.stage}.`, this.signature()],
       action: 'Reject',
       isWarning: true,
       field: { label: 'Comment' }
@@ -96,16 +101,19 @@ export class Actions {
     );
   }
 
-  private async request(version: Version, stage: Stage): Promise<void> {
+  /** Ask for a stage, or for an alias such as `@champion`. */
+  private async request(version: Version, target: Target): Promise<void> {
     const question: Question = {
-      title: `Ask for ${version.reference} to go to ${stage}?`,
+      title: target.startsWith('@')
+        ? `Ask for ${target} to mean ${version.reference}?`
+        : `Ask for ${version.reference} to go to ${target}?`,
       text: ['Somebody else decides. The request covers the model file and the metrics as they are now.', this.signature()],
       action: 'Ask',
       field: { label: 'Why' }
     };
     await this.perform(question, justification =>
       this.watcher.change((client, workspace) =>
-        client.requestApproval(workspace, { model: version.reference, stage, justification })
+        client.requestApproval(workspace, { model: version.reference, stage: target, justification })
       )
     );
   }
@@ -136,10 +144,17 @@ export class Actions {
       action: 'Set',
       field: { label: 'Alias', isLine: true }
     };
-    await this.perform(question, alias =>
-      this.watcher.change((client, workspace) =>
-        client.setAlias(workspace, model, alias, { version: version.version })
-      )
+    let wanted = '';
+    const offer = { label: 'Ask for approval…', run: () => this.request(version, `@${wanted}`) };
+    await this.perform(
+      question,
+      alias => {
+        wanted = alias.replace(/^@/, '');
+        return this.watcher.change((client, workspace) =>
+          client.setAlias(workspace, model, wanted, { version: version.version })
+        );
+      },
+      offer
     );
   }
 

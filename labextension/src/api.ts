@@ -11,13 +11,13 @@ export interface AliasRequest {
   readonly version: string;
 }
 
-/** A request to move a version to a stage, with what was said of it and what to judge by. */
+/** A request to move a version to a stage or a protected alias, with what was said of it and what to judge by. */
 export interface Approval {
   readonly id: string;
   /** `name@version`; the version's id if it was deleted. */
   readonly model: string;
   readonly version_id: string;
-  readonly stage: Stage;
+  readonly stage: Target;
   readonly state: ApprovalState;
   readonly requested_by: string;
   readonly assurance: Assurance;
@@ -45,11 +45,11 @@ export interface ApprovalList {
   readonly total: number;
 }
 
-/** Ask for a version to be approved for a stage. */
+/** Ask for a version to be approved for a stage or a protected alias. */
 export interface ApprovalRequest {
   /** `name@version` */
   readonly model: string;
-  readonly stage?: Stage;
+  readonly stage?: Target;
   readonly justification?: string;
 }
 
@@ -242,7 +242,7 @@ export interface LineageEdge {
 /** One thing that a version comes from, or that came of it. */
 export interface LineageNode {
   readonly id: string;
-  readonly kind: 'data' | 'code' | 'run' | 'version' | 'endpoint';
+  readonly kind: 'data' | 'code' | 'run' | 'version' | 'deleted' | 'endpoint';
   readonly label: string;
   readonly facts: Readonly<Record<string, unknown>>;
 }
@@ -294,6 +294,23 @@ export interface ModelList {
   readonly models: readonly Model[];
 }
 
+/** What a stage or an alias asks for, with what it inherits. */
+export interface Policy {
+  readonly reviewers: number;
+  readonly roles: Readonly<Record<string, readonly string[]>>;
+  readonly require: readonly string[];
+  readonly expires_after_days: number;
+  readonly assurance: Assurance;
+  readonly checks: readonly string[];
+  readonly stages: readonly Stage[];
+}
+
+/** What a stage or an alias is to ask for. */
+export interface PolicyRequest {
+  /** The fields of a policy; one that is left out is inherited. */
+  readonly policy: Readonly<Record<string, unknown>>;
+}
+
 /** What went wrong, and what to do about it. */
 export interface Problem {
   /** The kind of error, e.g. `ModelNotFoundError`. */
@@ -342,6 +359,9 @@ export interface Status {
   readonly is_serving: boolean;
   readonly actor: Actor;
 }
+
+/** Where a version is to go: a stage, or a protected alias, written `@champion`. */
+export type Target = string;
 
 /** A version of a model. */
 export interface Version {

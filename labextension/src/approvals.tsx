@@ -57,7 +57,7 @@ function ApprovalRow({ approval, actions }: { approval: Approval; actions: Actio
               <span aria-label="to">→</span>
             </>
           )}
-          <Badge kind={approval.stage} label={approval.stage} />
+          <Badge kind={approval.stage.startsWith('@') ? 'alias' : approval.stage} label={approval.stage} />
         </div>
         <div className="dwcp-Version-note" title={`Request ${approval.id}, ${approval.assurance}`}>
           {approval.requested_by} asks{approval.justification === '' ? ' without a reason.' : `: “${approval.justification}”`}

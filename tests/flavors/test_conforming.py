@@ -202,6 +202,12 @@ def test_one_row_with_an_array_is_one_row():
     assert len(signature.conform({"age": [5, 6], "e": [[3.0, 4.0], [5.0, 6.0]]})) == 2
 
 
+def test_lists_of_several_lengths_are_refused_by_the_name_of_their_column():
+    signature = Signature.infer({"picture": [np.zeros((2, 2)), np.zeros((2, 2))], "age": [1, 2]})
+    with pytest.raises(SignatureError, match="picture"):
+        signature.conform({"picture": [[1.0, 2.0], [3.0]], "age": 1})
+
+
 def test_an_array_fits_only_a_signature_that_came_from_one():
     made = Signature.infer(np.zeros((2, 3)))
     assert made.conform(np.ones((1, 3))).shape == (1, 3)

@@ -46,7 +46,7 @@ def test_models_are_known_by_their_classes_and_their_bases():
     assert flavor_of(b"onnx bytes").framework is Framework.ONNX
 
 
-@pytest.mark.parametrize("thing", [5, None, np.zeros(3), lambda x: x, object()])
+@pytest.mark.parametrize("thing", [5, None, np.zeros(3), object()])
 def test_what_no_flavor_keeps_is_named(thing):
     with pytest.raises(FlavorError, match="No flavor keeps models of type"):
         flavor_of(thing)
@@ -67,7 +67,7 @@ def test_files_are_known_by_their_endings_and_the_framework_named():
 
 
 @pytest.mark.parametrize(
-    ("name", "framework"), [("m.h5", None), ("m", None), ("m.onnx", Framework.SKLEARN), ("m.pt", Framework.PYTORCH)]
+    ("name", "framework"), [("m.h5", None), ("m", None), ("m.onnx", Framework.SKLEARN), ("m.skops", Framework.PYTORCH)]
 )
 def test_files_that_no_flavor_reads_are_refused(name, framework):
     with pytest.raises(FlavorError, match=r"cannot be kept.*Readable are"):

@@ -6,7 +6,7 @@ import pytest
 
 from dwcp_jupyter import hashing
 from dwcp_jupyter.exceptions import SettingError, UntrustedArtifactError
-from dwcp_jupyter.flavors import Trust, decide_trust, weigh_trust
+from dwcp_jupyter.flavors import Trust, decide_trust, packing, weigh_trust
 
 
 @pytest.fixture
@@ -100,6 +100,62 @@ def test_a_link_is_judged_by_what_it_points_to(file, total, tmp_path):
     assert weigh_trust(total, path=link).granted
     file.chmod(0o666)
     assert not weigh_trust(total, path=link).granted
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of a model, with its sum."""
+    folder = tmp_path / "model"
+    (folder / "variables").mkdir(parents=True)
+    for path in (folder / "saved_model.pb", folder / "variables" / "data"):
+        path.write_bytes(b"some bytes")
+        path.chmod(0o600)
+    for path in (folder, folder / "variables"):
+        path.chmod(0o755)
+    return folder, packing.sha256(folder)
+
+
+def test_a_folder_of_which_nobody_else_can_change_anything_is_own(folder):
+    path, total = folder
+    assert weigh_trust(total, path=path).granted
+    assert not weigh_trust(total, trust="none", path=path).granted
+    assert not weigh_trust(total).granted
+    assert weigh_trust(total, trust=total).granted
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777])
+@pytest.mark.parametrize("part", ["", "variables", "saved_model.pb", "variables/data"])
+def test_a_folder_in_which_others_can_change_anything_is_not_own(part, mode, folder):
+    path, total = folder
+    (path / part).chmod(mode)
+    decision = weigh_trust(total, path=path)
+    assert not decision.granted
+    assert f"others can write '{path / part}'" in decision.reason
+    assert "chmod -R go-w" in decision.reason
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("part", ["", "variables", "variables/data"])
+def test_a_folder_with_anything_of_another_user_is_not_own(part, folder):
+    path, total = folder
+    os.chown(path / part, 12345, 12345)
+    assert "belongs to user id 12345" in weigh_trust(total, path=path).reason
+
+
+def test_a_folder_with_links_or_other_bytes_is_not_own(folder, file):
+    path, total = folder
+    assert "holds other bytes" in weigh_trust(OTHER, path=path).reason
+    (path / "variables" / "link").symlink_to(file)
+    assert "no regular file" in weigh_trust(total, path=path).reason
+
+
+@pytest.mark.parametrize(("mode", "granted"), [(0o777, False), (0o1777, True)])
+def test_what_lies_above_a_folder_counts_as_above_a_file(mode, granted, folder, tmp_path):
+    path, total = folder
+    (tmp_path / "shared").mkdir()
+    moved = path.rename(tmp_path / "shared" / "model")
+    (tmp_path / "shared").chmod(mode)
+    assert weigh_trust(total, path=moved).granted is granted
 
 
 def test_other_bytes_than_those_at_the_path_are_not_own(file):

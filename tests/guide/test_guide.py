@@ -7,6 +7,7 @@ variables, as they do for a reader who goes from top to bottom, so they run in o
 import ast
 import asyncio
 import inspect
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 
 from dwcp_jupyter import exceptions
+from dwcp_jupyter.serving import PredictionRequest
 from dwcp_jupyter.workspace import find
 
 BLOCKS = sorted(Path(__file__).parent.glob("block_*.py"))
@@ -23,8 +25,6 @@ LATER = {
     "ab_testing": (AttributeError, "A/B tests have their own issue"),
     "ab_test_results": (AttributeError, "A/B tests have their own issue"),
     "canary": (AttributeError, "canaries have their own issue"),
-    "pytorch_model": (exceptions.FlavorError, "the flavor of PyTorch has its own issue"),
-    "tensorflow_model": (FileNotFoundError, "the flavor of TensorFlow has its own issue"),
 }
 SERVED = [
     "transaction_amount",
@@ -69,7 +69,42 @@ def write_fixtures(folder: Path) -> None:
     model = LogisticRegression(max_iter=2000).fit(inputs.to_numpy(), target)
     graph = to_onnx(model, inputs.to_numpy(dtype=np.float32), options={"zipmap": False})
     (folder / "models" / "recommender.onnx").write_bytes(graph.SerializeToString())
-    (folder / "models" / "resnet50.pt").write_bytes(b"a file of PyTorch")
+    write_images_model(folder / "models" / "resnet50.pt")
+    write_saved_model(folder / "models" / "bert_model")
+
+
+def write_saved_model(folder: Path) -> None:
+    """Write a small classifier of texts as TensorFlow keeps models: a folder."""
+    from dwcp_jupyter.flavors.keras.library import load_keras
+
+    keras = load_keras()
+    words = keras.layers.TextVectorization(output_sequence_length=8)
+    words.adapt(["a good film", "a bad film"])
+    text = keras.Input((1,), dtype="string", name="text")
+    meanings = keras.layers.Embedding(words.vocabulary_size(), 4)(words(text))
+    scores = keras.layers.Dense(2, "softmax")(keras.layers.GlobalAveragePooling1D()(meanings))
+    keras.Model(text, scores).export(folder, verbose=False)
+
+
+def write_images_model(path: Path) -> None:
+    """Write a network over images as people have it: TorchScript, here with one residual block."""
+    import torch
+    from torch import nn
+
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 8, 3, padding=1)
+            self.block = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+            self.last = nn.Linear(8, 4)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            found = self.first(image)
+            return self.last((found + self.block(found)).mean(dim=(2, 3)))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=DeprecationWarning)  # of TorchScript
+        torch.jit.script(Residual().eval()).save(path)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +177,19 @@ def check_batches(chapter, _out):
     assert sum(len(response.predictions) for response in chapter["responses"]) == 1000
 
 
+def check_saved_model(chapter, _out):
+    question = PredictionRequest(endpoint_id=chapter["endpoint"], features={"text": "a good film"})
+    scores = chapter["server"].invoke(question).predictions[0]
+    assert len(scores) == 2
+    assert sum(scores) == pytest.approx(1, abs=1e-5)
+
+
+def check_images(chapter, _out):
+    image = np.random.default_rng(0).uniform(size=(3, 40, 60)).tolist()
+    said = chapter["server"].invoke(PredictionRequest(endpoint_id=chapter["endpoint"], features={"image": image}))
+    assert np.shape(said.predictions) == (1, 4)
+
+
 def check_metrics(chapter, out):
     assert chapter["metrics"]["requests"] == 11
     assert "Error Rate: 0.00%" in out
@@ -153,4 +201,6 @@ CHECKS = {
     "single_prediction": check_prediction,
     "batch_prediction": check_batches,
     "endpoint_metrics": check_metrics,
+    "pytorch_model": check_images,
+    "tensorflow_model": check_saved_model,
 }

@@ -59,6 +59,20 @@ def test_a_failed_gate_is_an_error_of_its_own_not_misuse(run, staged):
         run("%promote churn@1.0.0 production")
 
 
+def test_an_alias_is_set_and_one_that_is_protected_is_asked_for(run, staged):
+    assert run("%promote churn@1.0.0 @champion").aliases == ("champion",)
+    find().registry.set_policy("@champion", "stages: [staging]")
+    with pytest.raises(ApprovalError, match=r"nobody was asked.*%promote churn@1\.1\.0 @champion --ask WHY"):
+        run("%promote churn@1.1.0 @champion")
+    request = run('%promote churn@1.1.0 @champion --ask "fewer misses" --by ana')
+    assert [(str(a.stage), a.id) for a in run("%approve")] == [("@champion", request.id)]
+    run(f"%approve {request.id} --by bo")
+    assert run("%promote churn@1.1.0 @champion --dry-run").aliases == ("champion",)
+    assert find().registry.get_model("churn@champion").version == "1.0.0"
+    run("%promote churn@1.1.0 @champion")
+    assert find().registry.get_model("churn@champion").version == "1.1.0"
+
+
 def test_versions_are_compared_by_metrics_and_on_rows(run, staged, iris):
     staged.user_ns["later"] = iris[0].assign(species=iris[1])
     assert run("%compare churn@1.0.0 churn@1.1.0").winner is None

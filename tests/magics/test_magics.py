@@ -95,6 +95,18 @@ def test_register_as_a_cell_runs_its_body_and_keeps_it_as_code(run, with_model):
     assert "DecisionTreeClassifier" in type(with_model.user_ns["model"]).__name__
 
 
+def test_a_cell_to_register_is_compiled_as_the_notebook_and_not_as_this_package(run, with_model):
+    run(
+        "%%register iris --model forest\n"
+        "from dataclasses import dataclass, fields\n"
+        "@dataclass\n"
+        "class Limits:\n"
+        "    low: int\n"
+        "kind = fields(Limits)[0].type\n"
+    )
+    assert with_model.user_ns["kind"] is int
+
+
 def test_a_cell_whose_body_fails_registers_nothing(shell, run, with_model, tmp_path):
     with pytest.raises(ZeroDivisionError):
         run("%%register iris\nmodel = 1 / 0")
@@ -481,6 +493,25 @@ def test_the_whole_way_from_a_cell_to_drift(run, shell, iris):
     began = time.monotonic()
     assert run("%dwcp stop").supervisor_pid is None
     assert time.monotonic() - began < 60
+
+
+def test_a_function_is_deployed_by_the_sum_that_its_refusal_names(run, shell, iris):
+    shell.user_ns["flowers"] = iris[0]
+    version = run(
+        "%%register rule --model by_size --data flowers\n"
+        "def by_size(frame):\n"
+        "    return (frame['petal_length'] > 2.5).to_numpy()\n"
+    )
+    with pytest.raises(exceptions.UntrustedArtifactError) as refused:
+        run("%deploy rule")
+    run(f"%deploy rule --trust {refused.value.sha256}")
+    try:
+        shell.user_ns["row"] = iris[0].iloc[[0]]
+        assert run("%predict rule row").predictions == [False]
+    finally:
+        run("%undeploy rule")
+        run("%dwcp stop")
+    assert version.framework == "python_function"
 
 
 def test_the_metadata_are_kept_in_a_file_and_copied(run, tmp_path, with_model):

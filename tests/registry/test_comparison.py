@@ -52,6 +52,29 @@ def test_a_metric_whose_direction_nothing_tells_decides_nothing(compare, registr
         assert said.winner == winner
 
 
+def test_metrics_of_scikit_learn_are_compared_by_their_own_directions(compare, registry):
+    a = {"cv_neg_mean_squared_error": -0.9, "davies_bouldin_score": 2.0, "neg_log_loss": -0.7}
+    b = {"cv_neg_mean_squared_error": -0.1, "davies_bouldin_score": 0.5, "neg_log_loss": -0.2}
+    assert compare(a, b).winner == "m@2.0.0"
+    for metric in a:
+        assert registry.compare_models("m@1.0.0", "m@2.0.0", primary_metric=metric).winner == "m@2.0.0"
+
+
+def test_a_score_of_which_nothing_tells_the_direction_is_said_with_the_way_to_declare_it(compare, registry):
+    alone = compare({"risk_score": 0.1}, {"risk_score": 0.9})
+    assert alone.winner is None
+    assert "nothing tells whether more 'risk_score' is better" in alone.reason
+    assert "directions={'risk_score': True}" in alone.reason
+    registry.register_model(ModelMetadata(name="m", version="3.0.0", metrics={"risk_score": 0.9, "accuracy": 0.9}))
+    registry.register_model(ModelMetadata(name="m", version="4.0.0", metrics={"risk_score": 0.1, "accuracy": 0.8}))
+    beside = registry.compare_models("m@3.0.0", "m@4.0.0")
+    assert beside.winner == "m@3.0.0"
+    assert "better in accuracy. Beside that, nothing tells whether more 'risk_score'" in beside.reason
+    said = registry.compare_models("m@3.0.0", "m@4.0.0", directions={"risk_score": False})
+    assert said.winner is None
+    assert "nothing tells" not in said.reason
+
+
 def test_a_metric_that_one_does_not_have_is_shown_and_decides_nothing(compare, registry):
     comparison = compare({"accuracy": 0.9, "f1": 0.5}, {"accuracy": 0.95})
     assert comparison.winner == "m@2.0.0"
@@ -113,7 +136,7 @@ class TestOnTheSameRows:
         assert "say the opposite" in comparison.reason
         for metric in ("roc_auc", "log_loss", "f1_score"):
             tested = registry.compare_models(a, b, data=inputs[300:], y_true=label[300:], primary_metric=metric)
-            assert (tested.winner, tested.test.name) == (b, "paired bootstrap")
+            assert (tested.winner, tested.test.name) == (b, "paired permutation")
         assert registry.list_comparisons()[-2].test == comparison.test
 
     def test_a_difference_that_could_be_luck_is_a_tie(self, registry, rows):
@@ -134,6 +157,67 @@ class TestOnTheSameRows:
         comparison = registry.compare_models(a, b, data=inputs[300:], y_true=target[300:])
         assert comparison.winner == a
         assert comparison.test.difference > 0
+
+    @pytest.mark.parametrize("n", [1, 2, 5])
+    @pytest.mark.parametrize("metric", [None, "mae"])
+    def test_a_few_rows_never_name_a_winner_and_say_that_they_are_too_few(self, registry, rows, n, metric):
+        inputs, _ = rows
+        target = inputs["a"] * 2 + inputs["b"]
+        near, far = (Ridge(alpha=alpha).fit(inputs[:300], target[:300]) for alpha in (0.1, 500))
+        a, b = self.register(registry, near, inputs), self.register(registry, far, inputs)
+        few = {"data": inputs[300 : 300 + n], "y_true": target[300 : 300 + n]}
+        comparison = registry.compare_models(a, b, **few, primary_metric=metric)
+        assert comparison.winner is None
+        assert "cannot tell a difference from luck" in comparison.reason
+        assert registry.list_comparisons()[0].reason == comparison.reason
+        assert "too few rows for an interval" in comparison._repr_mimebundle_()["text/plain"]
+
+    def test_a_clear_difference_wins_from_six_rows_on(self, registry, rows):
+        inputs, _ = rows
+        target = inputs["a"] * 2 + inputs["b"]
+        near, far = (Ridge(alpha=alpha).fit(inputs[:300], target[:300]) for alpha in (0.1, 500))
+        a, b = self.register(registry, near, inputs), self.register(registry, far, inputs)
+        six = {"data": inputs[300:306], "y_true": target[300:306]}
+        assert registry.compare_models(a, b, **six).winner == a
+        assert registry.list_comparisons()[0].test.p_value == 2 / 2**6
+
+    def test_a_metric_without_a_value_on_the_rows_is_refused_and_nothing_is_kept(self, registry, rows):
+        inputs, label = rows
+        target = inputs["a"] * 2
+        a = b = self.register(registry, Ridge().fit(inputs, target), inputs)
+        with pytest.raises(InvalidMetadataError, match="'r2' has no value on this one row"):
+            registry.compare_models(a, b, data=inputs[:1], y_true=target[:1], primary_metric="r2")
+        a = b = self.register(registry, LogisticRegression().fit(inputs, label), inputs)
+        same = inputs[label == "yes"]
+        with pytest.raises(InvalidMetadataError, match="'roc_auc' has no value on these"):
+            registry.compare_models(a, b, data=same, y_true=["yes"] * len(same), primary_metric="roc_auc")
+        assert list(registry.list_comparisons()) == []
+
+    @pytest.mark.parametrize("value", [np.inf, -np.inf])
+    def test_true_values_that_are_infinite_are_refused_saying_so(self, registry, rows, value):
+        inputs, _ = rows
+        target = inputs["a"] * 2
+        a = b = self.register(registry, Ridge().fit(inputs, target), inputs)
+        with pytest.raises(InvalidMetadataError, match=r"y_true is infinite \(inf\) in 1 of 20 rows, .* row 3"):
+            registry.compare_models(a, b, data=inputs[:20], y_true=np.where(np.arange(20) == 3, value, target[:20]))
+
+    def test_true_values_that_no_model_answers_are_refused(self, registry, rows):
+        inputs, label = rows
+        a = b = self.register(registry, LogisticRegression().fit(inputs, label), inputs)
+        with pytest.raises(InvalidMetadataError, match="y_true holds 0, 1, and the models answer 'no', 'yes'"):
+            registry.compare_models(a, b, data=inputs, y_true=(label == "yes").astype(int))
+
+    def test_an_order_of_probabilities_counts_and_not_their_scale(self, registry, rows):
+        """Two models that order all rows alike have one ROC AUC, however far apart their probabilities are."""
+        inputs, label = rows
+        strong = LogisticRegression().fit(inputs[:300], label[:300])
+        weak = LogisticRegression().fit(inputs[:300], label[:300])
+        weak.coef_, weak.intercept_ = strong.coef_ / 50, strong.intercept_ / 50
+        a, b = self.register(registry, strong, inputs), self.register(registry, weak, inputs)
+        asked = {"data": inputs[300:], "y_true": label[300:]}
+        same = registry.compare_models(a, b, **asked, primary_metric="roc_auc")
+        assert (same.winner, same.test.p_value) == (None, 1.0)
+        assert registry.compare_models(a, b, **asked, primary_metric="log_loss").winner == a
 
     def test_what_cannot_be_tested_is_refused(self, registry, rows):
         inputs, label = rows

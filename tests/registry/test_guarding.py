@@ -112,8 +112,115 @@ class TestApprovals:
     def test_a_stricter_policy_counts_for_what_was_approved_before(self, guarded):
         approve(guarded, "churn@1.0.0")
         guarded.set_policy("production", {"reviewers": 2}, model="churn")
-        with pytest.raises(ApprovalError, match="the policy changed"):
+        (asked,) = guarded.list_approvals()
+        assert (asked.state, asked.missing) == (ApprovalState.PENDING, "1 more approval")
+        with pytest.raises(ApprovalError, match="lacks 1 more approval"):
             guarded.promote_model("churn@1.0.0", "production")
+        with pytest.raises(ApprovalError, match="pending already"):
+            guarded.request_approval("churn@1.0.0", "eve")
+        guarded.approve_model(asked, "cleo")
+        assert guarded.promote_model("churn@1.0.0", "production").stage is Stage.PRODUCTION
+
+    def test_a_looser_policy_counts_for_what_lacked_before(self, guarded, clock):
+        produce(guarded, "churn@1.1.0")
+        guarded.set_policy("production", {"reviewers": 2})
+        asked = approve(guarded, "churn@1.0.0")
+        assert asked.state is ApprovalState.PENDING
+        guarded.set_policy("production", {"reviewers": 1})
+        assert list(guarded.list_approvals("churn@1.0.0", state="pending")) == []
+        (found,) = guarded.list_approvals("churn@1.0.0", state="approved")
+        assert (found.id, found.missing) == (asked.id, None)
+        with pytest.raises(ApprovalError, match=r"is approved and takes no decision\. The version can go there"):
+            guarded.approve_model(asked, "cleo")
+        guarded.promote_model("churn@1.0.0", "production")
+        guarded.promote_model("churn@1.1.0", "production")
+        clock.move(days=100)
+        assert guarded.rollback("churn").version == "1.0.0"
+        assert guarded.verify() is True
+
+    def test_a_request_that_a_new_policy_makes_hopeless_does_not_block_another(self, guarded):
+        guarded.set_policy("production", {"reviewers": 1, "roles": {"lead": ["bo", "cleo"]}})
+        asked = guarded.request_approval("churn@1.0.0", "ana")
+        with pytest.raises(ApprovalError, match="pending already"):
+            guarded.request_approval("churn@1.0.0", "cleo")
+        guarded.set_policy("production", {"reviewers": 1, "roles": {"lead": ["ana", "dora"]}, "require": ["lead"]})
+        with pytest.raises(ApprovalError, match="pending already"):
+            guarded.request_approval("churn@1.0.0", "eve")
+        guarded.set_policy("production", {"reviewers": 1, "roles": {"lead": ["ana"]}})
+        again = guarded.request_approval("churn@1.0.0", "eve")
+        assert guarded.approve_model(again, "ana").state is ApprovalState.APPROVED
+        assert guarded.get_approval(asked.id).state is ApprovalState.PENDING
+        guarded.promote_model("churn@1.0.0", "production")
+
+    def test_an_approval_by_somebody_who_lost_the_role_does_not_count(self, guarded):
+        guarded.set_policy("production", {"reviewers": 1, "roles": {"lead": ["bo"]}})
+        asked = approve(guarded, "churn@1.0.0")
+        guarded.set_policy("production", {"reviewers": 1, "roles": {"lead": ["cleo"]}})
+        assert guarded.get_approval(asked.id).missing == "1 more approval"
+
+    @pytest.mark.parametrize("reviewers", [("ana", "Ana "), ("bo", "BO", "b\u200bo")])
+    def test_rows_by_hand_count_for_people_and_never_for_who_asked(self, guarded, reviewers):
+        from dwcp_jupyter.store import schema
+
+        guarded.set_policy("production", {"reviewers": 2})
+        asked = guarded.request_approval("churn@1.0.0", "ana")
+        row = {"approval_id": asked.id, "assurance": "asserted", "is_approved": 1, "comment": "", "decided_at": "2026"}
+        row["decided_at"] = "2026-03-01T00:00:00.000000+00:00"
+        with guarded._stores.metadata.transaction() as tx:
+            tx.insert(schema.decisions, [{**row, "reviewer": name, "name": name} for name in reviewers])
+        with pytest.raises(ApprovalError, match=r"lacks [12] more approval"):
+            guarded.promote_model("churn@1.0.0", "production")
+
+    def test_a_name_that_is_none_neither_asks_nor_decides(self, guarded):
+        asked = guarded.request_approval("churn@1.0.0", "ana")
+        for name in ("", "  ", "\u200b", "a\0b", "\ud800", "x" * 257, "a\nb"):
+            for act in (
+                lambda name: guarded.request_approval("churn@1.1.0", name),
+                lambda name: guarded.approve_model(asked, name),
+                lambda name: guarded.reject_model(asked, name),
+                lambda name: Actor(name=name),
+            ):
+                with pytest.raises(InvalidNameError, match=r"no name of a person"):
+                    act(name)
+        assert list(guarded.list_approvals()) == [asked]
+
+    def test_a_name_that_looks_the_same_is_the_same_person(self, guarded):
+        asked = guarded.request_approval("churn@1.0.0", "ana s\u00e1")
+        other = guarded.request_approval("churn@1.1.0", "bo")
+        guarded.set_policy("production", {"reviewers": 2})
+        guarded.approve_model(other, "ana s\u00e1")
+        for alike in ("ana\u200b s\u00e1", "ANA  SA\u0301", "\uff21na \u3000s\u00e1", "ana\u00a0s\u00e1\ufe0f"):
+            with pytest.raises(ApprovalError, match="second person"):
+                guarded.approve_model(asked, alike)
+            with pytest.raises(ApprovalError, match="has decided"):
+                guarded.approve_model(other, alike)
+
+    def test_a_request_of_an_archived_version_is_stale(self, guarded):
+        asked = guarded.request_approval("churn@1.0.0", "ana")
+        other = guarded.request_approval("churn@1.1.0", "ana")
+        guarded.promote_model("churn@1.1.0", "development")
+        guarded.promote_model("churn@1.0.0", "archived")
+        assert [found.id for found in guarded.list_approvals(state="pending")] == [other.id]
+        assert [found.id for found in guarded.list_approvals(state="stale")] == [asked.id]
+        with pytest.raises(ApprovalError, match="is stale and takes no decision"):
+            guarded.approve_model(asked, "bo")
+
+    def test_an_approval_lasts_until_it_expires_whatever_evidence_says_meanwhile(self, guarded, clock):
+        guarded.set_policy("production", {"reviewers": 1, "checks": ["bias.gap <= 0.1"]})
+        approve(guarded, "churn@1.0.0")
+        guarded.record_evidence("churn@1.0.0", "bias", {"gap": 0.2})
+        with pytest.raises(GateError):
+            guarded.promote_model("churn@1.0.0", "production")
+        guarded.record_evidence("churn@1.0.0", "bias", {"gap": 0.1})
+        for stage in ("production", "staging", "production"):
+            guarded.promote_model("churn@1.0.0", stage)
+        produce_again = guarded.request_approval("churn@1.1.0", "ana")
+        guarded.approve_model(produce_again, "bo")
+        guarded.record_evidence("churn@1.1.0", "bias", {"gap": 0.0})
+        guarded.promote_model("churn@1.1.0", "production")
+        guarded.record_evidence("churn@1.0.0", "bias", {"gap": 0.9})
+        clock.move(days=30)
+        assert guarded.rollback("churn").version == "1.0.0"
 
     def test_a_policy_may_ask_for_people_who_signed_in(self, guarded):
         guarded.set_policy("production", {"reviewers": 1, "assurance": "authenticated"})
@@ -216,7 +323,7 @@ class TestGates:
         assert guarded.get_model("churn@1.0.0").stage is Stage.STAGING
 
     def test_evidence_that_passes_opens_the_gate(self, guarded):
-        guarded.set_policy("production", self.POLICY, model="churn")
+        guarded.set_policy("production", self.POLICY + "\n    reviewers: 0", model="churn")
         reference = "churn@1.2.0"
         guarded.record_evidence(reference, "alerts", {"critical": 1})
         guarded.record_evidence(reference, "alerts", {"critical": 0})
@@ -227,12 +334,12 @@ class TestGates:
 
     def test_a_models_own_policy_counts_before_that_for_all(self, guarded):
         guarded.set_policy("staging", {"checks": ["metrics.auc > 0.5"]})
-        guarded.set_policy("staging", {}, model="churn")
+        guarded.set_policy("staging", {"checks": []}, model="churn")
         guarded.register_model(ModelMetadata(name="churn", version="3.0.0"))
         assert guarded.policy("staging").checks
-        assert guarded.policy("staging", model="churn") == StagePolicy()
+        assert guarded.policy("staging", model="churn") == StagePolicy(reviewers=0)
         assert guarded.set_policy("staging", None, model="churn").checks
-        assert guarded.set_policy("staging", None) == StagePolicy()
+        assert guarded.set_policy("staging", None) == StagePolicy(reviewers=0)
         assert guarded.policy("production").reviewers == 1
 
     def test_a_near_name_is_suggested(self, guarded):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 
 import numpy as np
@@ -133,13 +134,54 @@ def test_mlflows_own_model_is_registered_and_answers_the_same(registry, frame, t
 def test_a_pickle_of_mlflow_takes_a_decision(registry, frame, tmp_path):
     frame.to_parquet(tmp_path / "frame.parquet")
     in_mlflow(tmp_path, _SAVE, tmp_path / "theirs", tmp_path / "frame.parquet", "pickle")
-    with pytest.raises(UntrustedArtifactError):
-        registry.import_mlflow(tmp_path / "theirs", ModelMetadata(name="imported"), trust="none")
+    with pytest.raises(UntrustedArtifactError) as caught:
+        registry.import_mlflow(tmp_path / "theirs", ModelMetadata(name="imported"))
     assert registry.list_models() == ()
-    assert registry.import_mlflow(tmp_path / "theirs", ModelMetadata(name="imported"), trust="own").version == "1.0.0"
+    named = caught.value.sha256
+    assert registry.import_mlflow(tmp_path / "theirs", ModelMetadata(name="imported"), trust=named).version == "1.0.0"
     with pytest.raises(FlavorError, match="not exported"):
         registry.export_mlflow("imported", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+class _Told:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("trust", [None, "own", "none", flavors.Trust(own=True), "0" * 64])
+def test_a_downloaded_pickle_runs_for_nobody_who_did_not_name_its_sum(registry, tmp_path, trust):
+    folder, ran = tmp_path / "theirs", tmp_path / "ran"
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {sklearn: {pickled_model: model.pkl, sklearn_version: 1.9.0}}")
+    (folder / "model.pkl").write_bytes(pickle.dumps(_Told(ran)))
+    (folder / "model.pkl").chmod(0o600)  # unpacked by this user, and nobody else's to write
+    with pytest.raises(UntrustedArtifactError) as caught:
+        registry.import_mlflow(folder, ModelMetadata(name="x"), trust=trust)
+    assert not ran.exists()
+    assert registry.list_models() == ()
+    line = f"registry.import_mlflow('{folder}', metadata, trust='{caught.value.sha256}')"
+    assert str(caught.value).endswith(line)
+
+
+def test_a_downloaded_pickle_is_registered_by_its_sum_said_here_or_in_the_settings(
+    registry, tmp_path, classifier, iris, monkeypatch
+):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {sklearn: {pickled_model: model.pkl, sklearn_version: 1.9.0}}")
+    (folder / "model.pkl").write_bytes(pickle.dumps(classifier))
+    with pytest.raises(UntrustedArtifactError) as caught:
+        registry.import_mlflow(folder, ModelMetadata(name="x"))
+    assert registry.import_mlflow(folder, ModelMetadata(name="x"), trust=caught.value.sha256).version == "1.0.0"
+    monkeypatch.setenv("DWCP_TRUST", f"own,{caught.value.sha256}")
+    assert registry.import_mlflow(folder, ModelMetadata(name="x")).version == "1.1.0"
+    assert len(registry.load_model("x").predict(iris[0].head(3)).values) == 3
 
 
 def test_labels_that_mlflow_would_lose_are_not_exported(registry, frame, tmp_path):
@@ -159,7 +201,11 @@ def test_labels_that_mlflow_would_lose_are_not_exported(registry, frame, tmp_pat
         ("[", "cannot be read"),
         ("just text", "cannot be read"),
         ("flavors: {}", "of the kind python_function"),
-        ("flavors: {keras: {data: x}}", "of the kind keras"),
+        ("flavors: {lightgbm: {data: x}}", "of the kind lightgbm"),
+        ("flavors: {keras: {data: x}}", "names 'x/model.keras', which is not in"),
+        ("flavors: {keras: {data: ../theirs}}", "outside its folder"),
+        ("flavors: {keras: {data: x, save_exported_model: true}}", "keeps a SavedModel"),
+        ("flavors: {tensorflow: {model_type: tf2-module, saved_model_dir: x}}", "keeps a SavedModel"),
         ("flavors: {sklearn: {pickled_model: ../../secret.skops}}", "outside its folder"),
         ("flavors: {sklearn: {pickled_model: /etc/passwd}}", "outside its folder"),
         ("flavors: {sklearn: {pickled_model: link.skops}}", "outside its folder"),

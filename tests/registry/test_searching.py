@@ -79,6 +79,37 @@ def test_what_is_recorded_is_found(recorded, condition, expected):
     assert found(recorded, condition) == expected
 
 
+@pytest.mark.parametrize("key", ["*", "a*", "?", "#", "$", "[0]", "a/b", "~", "~1", "0", "%"])
+def test_a_name_is_searched_for_as_it_is_and_is_no_pattern(registry, key):
+    numbers = {"metrics": {key: 1.0, "other": 5.0}, "custom_metadata": {key: "x", "other": "y"}}
+    registry.register_model(ModelMetadata(name="has", version="1.0.0", **numbers))
+    numbers = {"metrics": {"other": 1.0, f"{key}{key}": 1.0}, "custom_metadata": {"other": "x"}}
+    registry.register_model(ModelMetadata(name="hasnot", version="1.0.0", **numbers))
+    assert found(registry, f"metrics.`{key}` > 0") == ["has@1.0.0"]
+    assert found(registry, f"metrics.`{key}` > 2") == []
+    assert found(registry, f"custom_metadata.`{key}` = 'x'") == ["has@1.0.0"]
+    assert found(registry, "", order_by=f"metrics.{key} desc") == ["has@1.0.0", "hasnot@1.0.0"]
+
+
+def test_a_condition_as_wide_and_deep_as_may_be_is_answered(recorded):
+    wide = " or ".join(["name = 'x'"] * 249 + ["tag = 'risk'"] + ["metrics.loss < -1"] * 249 + ["alias = 'none'"])
+    assert found(recorded, wide) == ["churn@1.1.0", "churn@1.0.0"]
+    deep = "(" * 48 + wide + ")" * 48
+    assert found(recorded, deep) == ["churn@1.1.0", "churn@1.0.0"]
+
+
+def test_a_backslash_in_a_pattern_stands_for_itself_where_it_is_written_twice(registry):
+    registry.register_model(ModelMetadata(name="m", version="1.0.0", description="C:\\"))
+    registry.register_model(ModelMetadata(name="n", version="1.0.0", description="C:/"))
+    assert found(registry, "description like 'C:\\\\'") == ["m@1.0.0"]
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" * 400])
+def test_a_number_beyond_all_numbers_is_compared_like_any(recorded, number):
+    expected = ["churn@1.0.0", "fraud@1.0.0"] if number[0] == "-" else []
+    assert found(recorded, f"metrics.loss > {number}") == expected
+
+
 def test_pages_put_together_are_everything(recorded):
     pages, last = [], None
     while page := found(recorded, "", limit=2, after=last):
@@ -92,6 +123,10 @@ def test_the_best_come_first_and_those_without_the_metric_last(recorded):
     assert best == ["churn@1.10.0", "churn@1.1.0", "churn@1.0.0", "fraud@1.0.0"]
     assert found(recorded, "name = 'churn'", order_by="version")[0] == "churn@1.0.0"
     assert found(recorded, "", order_by="created_at desc")[0] == "été@1.0.0"
+
+
+def test_a_limit_beyond_all_rows_is_everything(recorded):
+    assert found(recorded, "", limit=2**70) == ALL
 
 
 def test_aliases_come_with_the_versions(recorded):
@@ -118,6 +153,13 @@ def test_aliases_come_with_the_versions(recorded):
         ('metrics.`a"b` = 3', "a quote or a backslash"),
         ("(" * 60 + "name = 'x'" + ")" * 60, "nested deeper than 50"),
         ("1 = 1", "no field '1'"),
+        ("name like '\\'", "at character 11: '.' ends with a backslash that nothing follows"),
+        ("alias like 'a\\\\\\'", "ends with a backslash"),
+        ("params.kernel like '%\\'", "ends with a backslash"),
+        ("name = '\ud800'", "Character 9 of .* half of a surrogate pair"),
+        ("name = 'a\0'", "Character 10 of .* a NUL"),
+        (" or ".join(["name = 'x'"] * 5_000), "more than 500 comparisons"),
+        (" and ".join(["(tag = 'x' or not tag = 'y')"] * 5_000), "more than 500 comparisons"),
     ],
 )
 def test_what_cannot_be_understood_is_said_with_its_place(recorded, condition, message):
@@ -130,6 +172,10 @@ def test_what_cannot_be_understood_is_said_with_its_place(recorded, condition, m
     [
         ({"order_by": "auc desc"}, "is no order"),
         ({"order_by": "metrics.auc down"}, "is no order"),
+        ({"order_by": 'metrics.a"b'}, "a name with a quote or a backslash"),
+        ({"order_by": "metrics.a\\ desc"}, "a name with a quote or a backslash"),
+        ({"order_by": "metrics.\ud800"}, "half of a surrogate pair"),
+        ({"order_by": "metrics.a\0"}, "a NUL"),
         ({"after": "churn@champion"}, "is no version"),
         ({"after": "churn@1.0.0", "order_by": "name"}, "leave out order_by"),
     ],

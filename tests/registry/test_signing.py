@@ -149,6 +149,24 @@ def test_a_changed_signature_agrees_with_nothing(registry, stores, keys, change)
         registry.verify_signature("iris@1.0.0", public)
 
 
+@pytest.mark.parametrize("body", ["{}", "[]", '{"bundle": null}', '{"bundle": "x"}', "no JSON"])
+def test_what_is_no_signature_any_more_lets_nothing_be_loaded_that_must_be_signed(
+    registry, stores, reopened, keys, tmp_path, body
+):
+    private, public = keys
+    registry.sign_model("iris@1.0.0", private)
+    with stores.metadata.transaction() as tx:
+        tx.execute(update(schema.evidence).values(body=body))
+    for strict in ({"trusted_keys": str(public)}, {"trusted_keys": str(public), "require_signature": True}):
+        with pytest.raises(ArtifactSignatureError, match=r"is no signature any more.*sign it again"):
+            reopened(**strict).load_model("iris@1.0.0")
+    with pytest.raises(ArtifactSignatureError):
+        reopened(trusted_keys=str(public)).fetch("iris@1.0.0", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ArtifactSignatureError, match="is no signature any more"):
+        registry.verify_signature("iris@1.0.0", public)
+
+
 def test_wrong_keys_and_missing_signatures_are_told(registry, keys, tmp_path):
     private, public = keys
     with pytest.raises(ArtifactSignatureError, match="is not signed"):

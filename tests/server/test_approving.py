@@ -265,6 +265,50 @@ async def test_aliases_history_lineage_and_comparisons(tell: Tell, registry: Mod
     assert check(await tell("ana", "comparisons?model=iris"), "ComparisonList")["comparisons"] == [compared]
 
 
+async def test_a_protected_alias_is_asked_for_judged_and_set(tell: Tell, registry: ModelRegistry) -> None:
+    registry.set_alias("iris@1.0.0", "champion")
+    registry.set_policy("@champion", {"checks": ["metrics.test_accuracy >= 0.91"], "assurance": "authenticated"})
+    path, alias = "models/iris/aliases/champion", {"version": "1.1.0"}
+    refused = await tell("ana", path, alias, method="PUT")
+    assert "cannot become '@champion': nobody was asked" in check_problem(refused, 403, "ApprovalError")
+    removed = await tell("ana", path, method="DELETE")
+    assert "lift its policy first" in check_problem(removed, 403, "ApprovalError")
+    failed = await tell("ana", path, {"version": "1.0.0"}, method="PUT")
+    check_problem(failed, 409, "GateError")
+    assert failed.json["failures"] == ["metrics.test_accuracy >= 0.91: it is 0.9"]
+    made = check(await tell("ana", "approvals", {**REQUEST, "stage": "@champion"}), "Approval")
+    assert (made["stage"], made["missing"], made["from_stage"]) == ("@champion", "1 more approval", "staging")
+    assert [item["is_passed"] for item in made["checks"]] == [True]
+    inbox = check(await tell("bo", "approvals?state=pending"), "ApprovalList")
+    assert inbox["approvals"] == [{**made, "obstacle": None, "may_reject": True}]
+    check(await tell("bo", f"approvals/{made['id']}/approve", {}), "Approval")
+    assert check(await tell("ana", path, alias, method="PUT"), "Version")["aliases"] == ["champion"]
+    wrong = await tell("ana", "approvals", {**REQUEST, "stage": "@production"})
+    check_problem(wrong, 400, "InvalidNameError")
+    assert registry.verify() is True
+
+
+async def test_a_policy_that_demands_proof_is_changed_by_whoever_is_signed_in(
+    tell: Tell, registry: ModelRegistry
+) -> None:
+    registry.set_policy("production", {"reviewers": 2, "assurance": "authenticated"})
+    with pytest.raises(ApprovalError, match="PUT /dwcp/api/policies/production"):
+        registry.set_policy("production", {"reviewers": 0}, model="iris")
+    path, change = "policies/production?model=iris", {"policy": {"reviewers": 1}}
+    changed = check(await tell("ana", path, change, method="PUT"), "Policy")
+    assert (changed["reviewers"], changed["assurance"]) == (1, "authenticated")
+    assert check(await tell("bo", "policies/production"), "Policy")["reviewers"] == 2
+    assert check(await tell("bo", path, method="DELETE"), "Policy")["reviewers"] == 2
+    alias = await tell("bo", "policies/@champion", {"policy": {"stages": ["staging"]}}, method="PUT")
+    assert check(alias, "Policy")["stages"] == ["staging"]
+    assert check(await tell("bo", "policies/@champion"), "Policy")["reviewers"] == 1
+    check_problem(await tell("bo", path, {"policy": {"reviewer": 1}}, method="PUT"), 400, "PolicyError")
+    check_problem(await tell("bo", path, {"policy": {}, "actor": "ana"}, method="PUT"), 400, "RequestError")
+    set_by = registry._stores.metadata.events(kinds=["policy.set"])[-1]
+    assert (set_by.actor.name, set_by.actor.assurance) == ("bo", "authenticated")
+    assert registry.verify() is True
+
+
 async def test_a_change_of_nothing_creates_no_workspace(tell: Tell, jp_root_dir: Path) -> None:
     for path, body, method in (
         ("approvals", REQUEST, "POST"),

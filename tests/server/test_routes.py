@@ -67,6 +67,7 @@ def test_the_document_lists_the_routes_and_no_others() -> None:
 def test_the_document_lists_the_fields_of_every_body_and_no_others() -> None:
     bodies_ = {"ComparisonRequest": bodies.Comparing, "ApprovalRequest": bodies.Request, "Judgement": bodies.Judgement}
     bodies_ |= {"PromotionRequest": bodies.Promotion, "RollbackRequest": bodies.Rollback, "AliasRequest": bodies.Alias}
+    bodies_ |= {"PolicyRequest": bodies.PolicyChange}
     used = re.findall(r"requestBody.*?schemas/(\w+)", json.dumps(DOCUMENT["paths"]))
     assert set(used) == set(bodies_)
     for name, kind in bodies_.items():

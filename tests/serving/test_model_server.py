@@ -18,6 +18,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from sklearn.tree import DecisionTreeRegressor
 
 from dwcp_jupyter import supervisor
 from dwcp_jupyter.exceptions import (
@@ -285,6 +286,26 @@ def test_a_pickle_from_elsewhere_is_refused_with_the_line_that_allows_it(served,
         served.server.deploy("foreign", "1.0.0", model_path=foreign, framework="sklearn")
     assert "trust=" in str(caught.value)
     assert caught.value.sha256 in str(caught.value)
+
+
+def test_a_function_is_served_natively_by_the_decision_that_the_endpoint_is_bound_to(served, iris, classifier):
+    features, species = iris
+    tree = DecisionTreeRegressor(max_depth=3).fit(features, species.factorize()[0])
+
+    def sure(frame):
+        return classifier.predict_proba(frame).max(axis=1) * (tree.predict(frame) >= 0)
+
+    version = served.register("sure", sure, features)
+    with pytest.raises(UntrustedArtifactError) as caught:
+        served.server.deploy("sure", "1.0.0")
+    assert f"server.deploy('sure@1.0.0', trust='{caught.value.sha256}')" in str(caught.value)
+    assert "sure-1.0.0" not in {item.name for item in served.server.list_endpoints()}
+    endpoint = served.server.deploy("sure", "1.0.0", trust=caught.value.sha256)
+    assert (version.framework, endpoint.execution) == ("python_function", ExecutionMode.NATIVE)
+    assert "served by their own library" in endpoint.reason
+    said = served.server.invoke_batch(endpoint.id, features, batch_size=150)[0]
+    np.testing.assert_allclose(said.predictions, sure(features), atol=1e-12)
+    served.server.undeploy(endpoint.id)
 
 
 def test_changed_bytes_of_the_package_are_refused_with_both_sums(served, iris, classifier):

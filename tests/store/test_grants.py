@@ -119,3 +119,68 @@ def test_elsewhere_there_are_no_roles(stores):
     with pytest.raises(SettingError, match="No role is named"):
         grant_script([], sa.make_url("postgresql://x@/y"))
     assert 'TO "a""b";' in grant_script(['a"b'], sa.make_url("postgresql://x@/y"))
+
+
+def _decision(request, **said):
+    row = {"approval_id": request.id, "reviewer": "bo", "name": "bo", "assurance": "asserted"}
+    return {**row, "is_approved": 1, "comment": "", "decided_at": "2026-03-01T00:00:00+00:00", **said}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"reviewer": "cleo"}, {"assurance": "authenticated"}, {"name": "ana"}, {"reviewer": "Bo"}],
+    ids=["another key", "authenticated", "another name", "another form of the key"],
+)
+def test_a_decision_by_hand_that_is_not_ones_own_and_asserted_is_refused(team, said):
+    ana, bo = team("ana"), team("bo")
+    request = ana.request_approval("iris@1.0.0", "ana")
+    with pytest.raises(WorkspaceError, match="row-level security"), bo._stores.metadata.transaction() as tx:
+        tx.insert(schema.decisions, [_decision(request, **said)])
+    with bo._stores.metadata.transaction() as tx:
+        tx.insert(schema.decisions, [_decision(request)])
+    with pytest.raises(WorkspaceError), bo._stores.metadata.transaction() as tx:
+        tx.execute(sa.insert(schema.decisions).values(_decision(request, reviewer="bo ")))
+
+
+def test_a_decision_by_hand_on_ones_own_request_is_refused(team):
+    bo = team("bo")
+    request = bo.request_approval("iris@1.0.0", "bo")
+    with pytest.raises(WorkspaceError, match="row-level security"), bo._stores.metadata.transaction() as tx:
+        tx.insert(schema.decisions, [_decision(request)])
+    assert bo.get_approval(request.id).decisions == ()
+
+
+@pytest.mark.parametrize("said", [{"assurance": "authenticated"}, {"state": "approved"}])
+def test_a_request_by_hand_that_claims_more_is_refused(team, said):
+    bo = team("bo")
+    request = bo.request_approval("iris@1.0.0", "bo")
+    with bo._stores.metadata.read() as connection:
+        (row,) = connection.execute(sa.select(schema.approvals))
+    with pytest.raises(WorkspaceError, match="row-level security"), bo._stores.metadata.transaction() as tx:
+        tx.insert(schema.approvals, [{**row._mapping, "id": "0" * 32, **said}])
+    assert [found.id for found in bo.list_approvals()] == [request.id]
+
+
+def test_a_policy_is_the_owners_to_change(team):
+    owner, ana = team(), team("ana")
+    owner.set_policy("production", {"reviewers": 2})
+    for change in (
+        lambda: ana.set_policy("production", {"reviewers": 0}),
+        lambda: ana.set_policy("production", {"reviewers": 0}, model="iris"),
+        lambda: ana.set_policy("production", None),
+        lambda: ana.set_policy("@champion", {"reviewers": 0}),
+    ):
+        with pytest.raises(WorkspaceError, match="does not let ana do that"):
+            change()
+    assert ana.policy("production").reviewers == 2
+    assert owner.verify() is True
+
+
+def test_who_is_granted_later_decides_too_and_the_others_still_do(team, postgresql):
+    owner, ana, bo = team(), team("ana"), team("bo")
+    url = owner._stores.metadata.url
+    with postgresql.connect() as connection:
+        connection.execute(f"SET search_path TO {url.render_as_string().rpartition('%3D')[2]}")
+        connection.execute(grant_script(["bo"], url))
+    request = bo.request_approval("iris@1.0.0", "bo")
+    assert ana.approve_model(request, "ana").state == "approved"

@@ -28,6 +28,7 @@ from dwcp_jupyter.exceptions import (
 )
 from dwcp_jupyter.store import schema
 from dwcp_jupyter.tracking import RunStatus, Tracker
+from tests.registry.rewriting import as_before
 
 
 @pytest.fixture
@@ -221,6 +222,68 @@ def test_a_change_behind_its_back_shows(stores):
     assert Tracker(stores).verify_run(run.id) is False
 
 
+def _alter(stores, statement):
+    with stores.metadata.transaction() as tx:
+        tx.connection.exec_driver_sql(statement)
+
+
+class TestSealing:
+    """The events of a run seal all that its row says."""
+
+    @pytest.fixture
+    def ended(self, ws):
+        with ws.run("sealed", params={"depth": 1}, tags=["a"], description="why") as run:
+            run.log_metrics({"loss": 0.5})
+            run.log_text("fine", "note.txt")
+        return ws
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "tags = '[\"b\"]'",
+            "tags = NULL",
+            "name = 'other'",
+            "kind = 'pipeline'",
+            "status = 'failed'",
+            "created_by = 'nobody'",
+            "started_at = ended_at",
+            "ended_at = NULL",
+            "config = '{\"depth\":2}'",
+            "metrics = '{\"loss\":0.4}'",
+            "record = replace(record, 'note.txt', 'else.txt')",
+            "record = replace(record, 'why', 'because')",
+            'record = replace(record, \'"git_commit":\', \'"git_commit":"f00","former":\')',
+        ],
+    )
+    def test_a_change_of_any_of_it_shows(self, ended, change):
+        run = ended.runs()[0].id
+        assert ended.tracker.verify_run(run) is True
+        _alter(ended.stores, f"UPDATE runs SET {change}")
+        assert ended.tracker.verify_run(run) is False
+        assert "in the table runs was changed without an event" in ended.registry.verify().reason
+
+    def test_of_one_that_an_earlier_release_ended_what_its_events_say_is_compared(self, ended):
+        as_before(ended.stores)
+        assert ended.tracker.verify_run("sealed") is True
+        assert ended.registry.verify() is True
+        _alter(ended.stores, "UPDATE runs SET tags = '[\"b\"]'")
+        assert ended.tracker.verify_run("sealed") is True
+        _alter(ended.stores, "UPDATE runs SET status = 'failed'")
+        assert ended.tracker.verify_run("sealed") is False
+
+    def test_a_run_under_way_may_log_and_not_end_by_hand(self, ended):
+        run = ended.run("open")
+        run.log_text("so far", "note.txt")
+        run.add_tags("later")
+        assert ended.registry.verify() is True
+        _alter(ended.stores, "UPDATE runs SET status = 'completed' WHERE name = 'open'")
+        assert "status is 'completed', recorded was 'running'" in ended.registry.verify().reason
+        run.end()
+        assert ended.registry.verify() is True
+        ended.tracker.delete_run(run)
+        assert ended.registry.verify() is True
+
+
 def test_a_model_file_changed_on_disk_is_refused(stores, classifier, tmp_path):
     with Tracker(stores).start("files") as run:
         run.log_text("good", "note.txt")
@@ -310,6 +373,7 @@ def test_a_killed_run_is_recognised_and_recorded_when_the_next_begins(tmp_path):
             recorded = [event.payload for event in stores.metadata.events(subject=f"run:{run_id}")]
             assert recorded[-1]["status"] == "killed"
             assert tracker.verify_run(run_id) is True
+            assert dwcp_jupyter.Workspace(stores).verify() is True
             tracker.delete_run(run_id)
             with pytest.raises(RunNotFoundError):
                 tracker.get_run(run_id)
@@ -530,3 +594,48 @@ def test_its_record_is_plain_json(stores):
     assert json.loads(row.record)["not_finite"] == {"loss": "inf"}
     assert json.loads(row.config) == {"path": "<class 'object'>"}
     assert re.fullmatch("[0-9a-f]{32}", row.id)
+
+
+@pytest.mark.parametrize("limit", [-1, 0, True, 1.5])
+def test_a_limit_that_is_no_number_of_runs_is_refused_alike_on_every_database(ws, limit):
+    with ws.run("one"):
+        pass
+    with pytest.raises(ValueError, match="is no number of items"):
+        ws.runs(limit=limit)
+    assert len(ws.runs(limit=2**70)) == len(ws.runs(limit=None)) == 1
+
+
+def test_characters_that_no_database_takes_are_refused_in_searches(ws):
+    for wrong in ("a\0b", "\ud800"):
+        with pytest.raises(InvalidMetadataError, match="cannot be kept"):
+            ws.runs(name=wrong)
+        with pytest.raises(FilterError, match="no character that can be searched for"):
+            ws.runs(f"name = '{wrong}'")
+
+
+def test_no_step_follows_the_last_one_and_the_run_stays_readable(ws):
+    with ws.run("far") as run:
+        run.log_metric("n", 1.0, step=2**63 - 2)
+        run.log_metric("n", 2.0)
+        with pytest.raises(InvalidMetadataError, match="no step can follow it"):
+            run.log_metrics({"other": 3.0, "n": 3.0})
+        run.log_metric("n", 4.0, step=0)
+    known = ws.tracker.get_run(run.id)
+    assert dict(known.metrics) == {"n": 2.0}
+    assert sorted(known.history["n"].steps.tolist()) == [0, 2**63 - 2, 2**63 - 1]
+    assert ws.tracker.verify_run(run.id)
+
+
+def test_runs_side_by_side_say_of_which_metrics_the_direction_is_unknown_and_how_to_say_it(ws):
+    for profit in (1.0, 2.0):
+        with ws.run("priced", params={"profit": profit}) as run:
+            run.log_metrics({"risk_score": profit, "neg_log_loss": -profit, "fit_s": profit, "same": 1.0})
+    better, worse = (run.id for run in ws.runs())
+    compared = ws.tracker.compare_runs([worse, better])
+    assert compared.best("risk_score") is None
+    assert compared.best("neg_log_loss").id == worse
+    shown = " ".join(compared._repr_mimebundle_()["text/plain"].split())
+    assert "Nothing tells whether more is better of 'risk_score'. Say it: compare_runs([…], directions=" in shown
+    said = ws.tracker.compare_runs([worse, better], directions={"risk_score": True})
+    assert said.best("risk_score").id == better
+    assert "Nothing tells" not in said._repr_mimebundle_()["text/plain"]

@@ -109,6 +109,26 @@ def test_a_changed_backup_is_refused_whole(full, tmp_path, change):
         assert stores.metadata.head()[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "lacking"),
+    [
+        ("DROP TABLE trash", "table 'trash'"),
+        ("DROP TABLE event_head", "table 'event_head'"),
+        ("DROP TABLE trash; DELETE FROM backup_sums WHERE name = 'trash'", "table 'trash'"),
+        ("ALTER TABLE endpoints DROP COLUMN place", "column 'place' of its table 'endpoints'"),
+    ],
+)
+def test_a_backup_that_lacks_a_part_is_refused_naming_it(full, empty, tmp_path, change, lacking):
+    file = tmp_path / "kept.backup"
+    full.backup(file)
+    with sqlite3.connect(file) as connection:
+        connection.executescript(change)
+    connection.close()
+    with pytest.raises(WorkspaceError, match=rf"lacks the {lacking}.*Nothing was restored; take another backup"):
+        empty.restore(file)
+    assert not any(rows for name, rows in rows_of(empty.stores).items() if name != "event_head")
+
+
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 500, None])
 def test_what_is_no_backup_is_refused(full, tmp_path, content):
     file = tmp_path / "kept.backup"

@@ -1,0 +1,1 @@
+"""TensorFlow: Keras's own files, audited before anything is constructed, and SavedModels by trust."""

@@ -1,0 +1,123 @@
+"""Aliases: what ``name@champion`` means, and who may say so.
+
+An alias that a policy protects is set on the same terms as production is entered: the checks pass, the approval is
+there, and the refusal names all that is missing at once. It is neither removed nor deleted with its version while it is
+protected, since whoever asks for it would find nothing; nor does a version bring it back from the trash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, update
+
+from dwcp_jupyter import clock
+from dwcp_jupyter.exceptions import ApprovalError, TransitionError
+from dwcp_jupyter.registry import approvals, gates, resolution
+from dwcp_jupyter.registry.approvals import Approval
+from dwcp_jupyter.registry.checks import FailedCheck
+from dwcp_jupyter.registry.policies import StagePolicy
+from dwcp_jupyter.registry.policy_store import policy_for
+from dwcp_jupyter.registry.targets import ProtectedAlias, entering
+from dwcp_jupyter.registry.values import ModelVersion
+from dwcp_jupyter.store import Transaction, schema
+
+__all__ = ["check_carrier", "is_protected", "refuse_loss", "remove_alias", "set_alias"]
+
+
+def check_carrier(connection: Connection, version: ModelVersion, alias: str, *, now: datetime) -> Approval | None:
+    """Return the approval that lets a version carry an alias, None where none is needed; raises if it may not.
+
+    Raises
+    ------
+    TransitionError
+        If the version is a draft, and the alias protected.
+    GateError
+        If it stands in the wrong stage or a check fails; it names each, and the approval that is missing too.
+    ApprovalError
+        If nothing but an approval is missing.
+    """
+    target = ProtectedAlias(f"@{alias}")
+    policy = policy_for(connection, version.name, target)
+    if not policy.asks_something:
+        return None
+    if version.is_draft:
+        raise TransitionError(
+            f"'{version.reference}' is a draft without a model file and cannot {entering(target)}, which is protected. "
+            "Complete it by store_model_artifact."
+        )
+    failures = [*_misplaced(version, policy), *gates.failures(connection, version, policy)]
+    made = len(policy.checks) + bool(policy.stages)
+    try:
+        approval = approvals.require_approval(connection, version, target, policy=policy, now=now)
+    except ApprovalError as exc:
+        if failures:
+            raise gates.refusal(version, target, failures, of=made, besides=str(exc)) from exc
+        raise
+    if failures:
+        raise gates.refusal(version, target, failures, of=made)
+    return approval
+
+
+def set_alias(tx: Transaction, version: ModelVersion, alias: str) -> None:
+    """Let an alias of a version's model mean that version.
+
+    Raises
+    ------
+    TransitionError, GateError, ApprovalError
+        As `check_carrier`.
+    """
+    approval = check_carrier(tx.connection, version, alias, now=tx.now)
+    table = schema.aliases
+    before = resolution.aliases_of(tx.connection, version.model_id).get(alias)
+    values = {"version_id": version.id, "updated_at": clock.to_text(tx.now)}
+    if before is None:
+        tx.execute(insert(table).values(model_id=version.model_id, alias=alias, **values))
+    else:
+        key = (table.c.model_id == version.model_id) & (table.c.alias == alias)
+        tx.execute(update(table).where(key).values(**values))
+    by = {} if approval is None else {"approval_id": approval.id}
+    tx.record("alias.set", f"model:{version.reference}", alias=alias, version_id=version.id, before=before, **by)
+
+
+def remove_alias(tx: Transaction, version: ModelVersion, alias: str) -> None:
+    """Remove an alias from the version that it means.
+
+    Raises
+    ------
+    ApprovalError
+        If it is protected.
+    """
+    refuse_loss(tx.connection, version, [alias], what="removed")
+    table = schema.aliases
+    tx.execute(delete(table).where((table.c.model_id == version.model_id) & (table.c.alias == alias)))
+    tx.record("alias.removed", f"model:{version.reference}", alias=alias, version_id=version.id)
+
+
+def refuse_loss(connection: Connection, version: ModelVersion, aliases: Iterable[str], *, what: str) -> None:
+    """Raise if one of the aliases of a version is protected; `what` would be done to them.
+
+    Raises
+    ------
+    ApprovalError
+        It names the alias and what to do first.
+    """
+    for alias in aliases:
+        if is_protected(connection, version.name, alias):
+            raise ApprovalError(
+                f"'{version.name}@{alias}' means '{version.reference}' and is protected: it cannot be {what}, by "
+                "nobody, since then it would mean nothing. Let it mean another version, or lift its policy first: "
+                f"registry.set_policy('@{alias}', …)."
+            )
+
+
+def is_protected(connection: Connection, model: str, alias: str) -> bool:
+    """Return whether a policy asks something of the version that an alias of a model is to mean."""
+    return policy_for(connection, model, ProtectedAlias(f"@{alias}")).asks_something
+
+
+def _misplaced(version: ModelVersion, policy: StagePolicy) -> list[FailedCheck]:
+    if not policy.stages or version.stage in policy.stages:
+        return []
+    return [FailedCheck(check=f"stage is {' or '.join(policy.stages)}", found=f"it is {version.stage}")]

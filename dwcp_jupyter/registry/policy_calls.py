@@ -1,0 +1,80 @@
+"""The registry's operations on policies and on the evidence that they look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dwcp_jupyter.registry import gates, policy_store, resolution
+from dwcp_jupyter.registry.acting import Acting
+from dwcp_jupyter.registry.names import check_name
+from dwcp_jupyter.registry.policies import StagePolicy
+from dwcp_jupyter.registry.policy_store import EVERY_MODEL
+from dwcp_jupyter.registry.targets import Target, target_of
+
+__all__ = ["PolicyCalls"]
+
+
+class PolicyCalls(Acting):
+    """Policies and evidence."""
+
+    def set_policy(
+        self, stage: Target | str, policy: str | Mapping[str, Any] | StagePolicy | None, *, model: str | None = None
+    ) -> StagePolicy:
+        """Return the policy that counts for a stage or an alias from now on.
+
+        Parameters
+        ----------
+        stage : Stage or str
+            What it guards: a stage, or an alias, written ``"@champion"``, which is protected by that.
+        policy : str, mapping or StagePolicy, or None
+            YAML or its fields, see `StagePolicy`; None removes it. What a model's own policy leaves out is as the
+            policy for all models says.
+        model : str, optional
+            For the versions of one model; for all without it.
+
+        Raises
+        ------
+        PolicyError
+            If it cannot be one, or nobody could ever satisfy it; it names every fault.
+        ApprovalError
+            If one that takes authenticated people only would change, and the registry's actor is not one.
+
+        Examples
+        --------
+        ``registry.set_policy("@champion", {"reviewers": 1, "stages": ["staging", "production"]}, model="churn")``
+        """
+        target = target_of(stage)
+        parsed = None if policy is None else StagePolicy.parse(policy)
+        name = EVERY_MODEL if model is None else check_name(model)
+        with self._stores.metadata.transaction(self._actor) as tx:
+            if parsed is None:
+                policy_store.remove_policy(tx, name, target)
+            else:
+                policy_store.set_policy(tx, name, target, parsed)
+            return policy_store.policy_for(tx.connection, name, target)
+
+    def policy(self, stage: Target | str, *, model: str | None = None) -> StagePolicy:
+        """Return the policy that counts for a stage or ``"@alias"``, of one model or of those without their own."""
+        name = EVERY_MODEL if model is None else check_name(model)
+        with self._stores.metadata.read() as connection:
+            return policy_store.policy_for(connection, name, target_of(stage))
+
+    def record_evidence(self, model_id: str, kind: str, values: Mapping[str, Any]) -> None:
+        """Keep what was measured of a version, for the checks of policies.
+
+        Parameters
+        ----------
+        kind : str
+            ``"bias"``, ``"documents"``, ``"alerts"`` or another word; a check names it before the dot.
+        values : mapping
+            Numbers by their names; for documents, anything that tells which.
+        """
+        self._refuse_empty(model_id)
+        with self._stores.metadata.transaction(self._actor) as tx:
+            gates.record_evidence(tx, resolution.resolve(tx.connection, model_id, must_be_certain=True), kind, values)
+
+    def evidence(self, model_id: str) -> dict[str, dict[str, Any]]:
+        """Return what is recorded of a version, by kind and name; its metrics among them."""
+        with self._stores.metadata.read() as connection:
+            return gates.evidence_of(connection, resolution.resolve(connection, model_id))

@@ -1,0 +1,119 @@
+"""Policies as the database keeps them: what was said of a target, for one model or for all.
+
+Only what was said is kept, so that a policy for all models that changes later counts for every field which a model's
+own policy leaves open. A change is refused where it would leave a policy that nobody can satisfy, and where one that
+demands people who proved who they are would be changed by somebody who did not: otherwise anybody could lift it first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from dwcp_jupyter import clock
+from dwcp_jupyter.events import Assurance
+from dwcp_jupyter.exceptions import ApprovalError, PolicyError
+from dwcp_jupyter.registry.policies import StagePolicy
+from dwcp_jupyter.registry.stages import Stage
+from dwcp_jupyter.registry.targets import ProtectedAlias, Target
+from dwcp_jupyter.store import Transaction, schema
+
+__all__ = ["EVERY_MODEL", "policy_for", "remove_policy", "set_policy"]
+
+EVERY_MODEL = "*"
+"""What stands for a model's name in the policy for all."""
+
+Bodies = Mapping[str, Mapping[str, Any]]
+"""What was said of one target, by model."""
+
+
+def policy_for(connection: Connection, model: str, target: Target) -> StagePolicy:
+    """Return what a target asks of a model's versions.
+
+    Each field is what the model's own policy says, else the policy for all models, else what it is by default: one
+    reviewer for production and for a protected alias, nothing elsewhere.
+    """
+    return _merged(model, target, _bodies(connection, target, model))
+
+
+def set_policy(tx: Transaction, model: str, target: Target, policy: StagePolicy) -> None:
+    """Write what `target` asks of a model's versions, in place of an earlier policy; ``*`` is for every model.
+
+    Raises
+    ------
+    PolicyError
+        If nobody could satisfy it, or another model's own policy with what it inherits.
+    ApprovalError
+        If one that demands authenticated people would change, and the transaction's actor is none.
+    """
+    body = policy.to_json()
+    _check_change(tx, model, target, body)
+    values = {
+        "model": model,
+        "stage": str(target),
+        "body": schema.dump(body),
+        "set_by": tx.actor.name,
+        "set_at": clock.to_text(tx.now),
+    }
+    _forget(tx, model, target)
+    tx.insert(schema.policies, [values])
+    tx.record("policy.set", f"policy:{model}/{target}", **values)
+
+
+def remove_policy(tx: Transaction, model: str, target: Target) -> None:
+    """Remove a policy; the one for every model, or the built-in one, counts again.
+
+    Raises
+    ------
+    PolicyError, ApprovalError
+        As `set_policy`.
+    """
+    _check_change(tx, model, target, None)
+    _forget(tx, model, target)
+    tx.record("policy.removed", f"policy:{model}/{target}", model=model, stage=str(target))
+
+
+def _bodies(connection: Connection, target: Target, model: str | None = None) -> Bodies:
+    table = schema.policies
+    query = select(table.c.model, table.c.body).where(table.c.stage == str(target))
+    if model is not None:
+        query = query.where(table.c.model.in_([model, EVERY_MODEL]))
+    return {row.model: schema.load(row.body) for row in connection.execute(query).all()}
+
+
+def _merged(model: str, target: Target, bodies: Bodies) -> StagePolicy:
+    said = [bodies[name] for name in (EVERY_MODEL, model) if name in bodies]
+    is_guarded = target is Stage.PRODUCTION or (isinstance(target, ProtectedAlias) and bool(said))
+    fields: dict[str, Any] = {"reviewers": 1 if is_guarded else 0}
+    for body in said:
+        fields |= body
+    return StagePolicy.parse(fields)
+
+
+def _check_change(tx: Transaction, model: str, target: Target, body: Mapping[str, Any] | None) -> None:
+    """Raise unless what a target asks may change so, of every model that it changes for."""
+    if body is not None and "stages" in body and not isinstance(target, ProtectedAlias):
+        raise PolicyError("The policy cannot be kept: stages: only a protected alias has them, such as '@champion'.")
+    former = _bodies(tx.connection, target)
+    new = {name: said for name, said in former.items() if name != model} | ({} if body is None else {model: body})
+    for name in sorted({*former, *new, EVERY_MODEL}):
+        before, after = _merged(name, target, former), _merged(name, target, new)
+        if before == after and former.get(name) == new.get(name):
+            continue
+        whose = f"the policy of {target}" if name in (model, EVERY_MODEL) else f"the policy of {target} for '{name}'"
+        if before.assurance is Assurance.AUTHENTICATED and tx.actor.assurance is not Assurance.AUTHENTICATED:
+            raise ApprovalError(
+                f"'{tx.actor.name}' cannot change {whose}: it takes authenticated people only, and so does what it "
+                f"asks. Change it through a Jupyter server that knows who you are: PUT /dwcp/api/policies/{target}."
+            )
+        faults = after.faults()
+        if faults:
+            where = "" if name in (model, EVERY_MODEL) else f" for '{name}', which inherits from it"
+            raise PolicyError(f"The policy cannot be kept{where}: {'; '.join(faults)}")
+
+
+def _forget(tx: Transaction, model: str, target: Target) -> None:
+    table = schema.policies
+    tx.execute(delete(table).where((table.c.model == model) & (table.c.stage == str(target))))
