@@ -20,7 +20,7 @@ import msgspec
 import psutil
 import sqlalchemy as sa
 
-from dwcp_jupyter import clock
+from dwcp_jupyter import clock, hashing
 from dwcp_jupyter.events import Actor
 from dwcp_jupyter.exceptions import (
     DeploymentError,
@@ -119,6 +119,7 @@ def put(
             onnx_sha256=None if prepared.compiled is None else prepared.compiled.sha256,
             trust=prepared.trust,
             generation=description.generation,
+            spec_sha256=hashing.sha256_bytes(str(values["spec"]).encode()),
             **{key: values[key] for key in ("model_id", "version_id", "lifetime")},
         )
     return Deployment(description=description, lifetime=chosen, updated_at=now, former=former)

@@ -74,6 +74,8 @@ class EndpointTable:
                 if transaction.execute(sa.select(table.c.id).where(same)).first() is None:
                     continue
                 transaction.execute(sa.delete(table).where(same))
+                needed = schema.artifact_references
+                transaction.execute(sa.delete(needed).where(needed.c.owner == f"endpoint:{row.id}"))
                 transaction.record(
                     "endpoint.removed",
                     f"endpoint:{row.name}",

@@ -307,6 +307,10 @@ class TestCheckpoints:
         with pytest.raises(SettingError, match=r"is no checkpoint\. Give number and hash of an event"):
             guarded.verify(checkpoint=wrong)
 
+    @pytest.mark.parametrize("seq", [0, 3, -1])
+    def test_a_head_that_somebody_wrote_is_a_break(self, guarded, seq):
+        assert guarded.verify(checkpoint=(seq, "x")).seq == seq
+
     def test_a_workspace_that_was_removed_does_not_hold_against_one(self, tmp_path):
         registry = ModelRegistry(tmp_path / "w")
         assert registry.verify() is True

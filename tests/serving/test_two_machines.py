@@ -1,9 +1,11 @@
 """Two workspace folders with one PostgreSQL: each serves its own endpoints, and takes none of the other's down."""
 
 import pytest
+from sqlalchemy import select
 
 from dwcp_jupyter import config, store
 from dwcp_jupyter.exceptions import EndpointExistsError
+from dwcp_jupyter.store import schema
 from dwcp_jupyter.supervisor.endpoint_table import EndpointTable
 from dwcp_jupyter.workspace import Workspace
 
@@ -35,6 +37,20 @@ def test_each_machine_serves_what_was_deployed_from_it(machines, classifier, iri
     there.stop()
     assert here.predict("mine", row).predictions
     assert [e.name for e in EndpointTable(here.stores.metadata).read()] == ["mine"]
+
+
+def test_an_endpoint_that_the_supervisor_removes_needs_its_files_no_longer(machines, classifier, iris):
+    here, _ = machines
+    here.register("iris", classifier, data=iris[0])
+    here.deploy("iris")
+    table, owner = EndpointTable(here.stores.metadata), schema.artifact_references.c.owner
+    query = select(owner).where(owner.startswith("endpoint:"))
+    with here.stores.metadata.read() as connection:
+        assert connection.execute(query).all()
+    table.remove(table.read(), reason="its owner is gone")
+    with here.stores.metadata.read() as connection:
+        assert connection.execute(query).all() == []
+    assert here.verify() is True
 
 
 def test_a_folder_keeps_its_name(machines):
