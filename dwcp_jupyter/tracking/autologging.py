@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["recorded"]
 
 _CURVES = {"loss_curve_": "loss", "validation_scores_": "validation_score", "train_score_": "train_score"}
+_LOSS_CALLED_SCORE = "sklearn.ensemble._gb"
+"""Gradient boosting keeps its loss as ``train_score_``; histogram boosting, elsewhere, a score."""
 _Evaluations = Mapping[str, Mapping[str, list[Any]]]
 
 
@@ -176,7 +178,8 @@ def _curves(estimator: Any) -> dict[str, list[float]]:
     for attribute, name in _CURVES.items():
         values = getattr(estimator, attribute, None)
         if values is not None and getattr(values, "__len__", None) and len(values) > 1:
-            curves[name] = [float(value) for value in values]
+            is_loss = attribute == "train_score_" and type(estimator).__module__ == _LOSS_CALLED_SCORE
+            curves["train_loss" if is_loss else name] = [float(value) for value in values]
     results = getattr(estimator, "evals_result_", None)  # of XGBoost's estimators
     if isinstance(results, Mapping):
         for data, metrics in results.items():

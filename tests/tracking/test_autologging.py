@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
@@ -47,6 +47,16 @@ def test_fits_within_a_fit_belong_to_the_outer_one(tracker, iris):
 
 
 _GRID = {"logisticregression__C": [0.1, 1.0]}
+
+
+def test_what_boosting_calls_a_score_and_is_a_loss_is_called_one(tracker, iris):
+    features, species = iris
+    with tracker.start("boosting") as run, run.autolog():
+        model = GradientBoostingClassifier(n_estimators=5, random_state=0).fit(features, species)
+    known = tracker.get_run(run.id)
+    assert known.history["train_loss"].values.tolist() == model.train_score_.tolist()
+    assert model.train_score_[-1] < model.train_score_[0]
+    assert "train_score" not in known.metrics
 
 
 def test_a_network_draws_its_loss(tracker, iris):
