@@ -268,7 +268,7 @@ def test_help_is_shown_where_it_is_asked_for(run, code):
 
 def test_the_table_of_magics_says_what_they_do(run):
     text = run("%dwcp help")._view().to_text()
-    assert "Move a version to another stage, or ask" in text
+    assert "Move a version to another stage, let an alias mean it, or ask" in text
     assert "[-" not in text
     assert "::" not in run("%dwcp help deploy")._view().to_text()
 
