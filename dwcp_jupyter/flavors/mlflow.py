@@ -165,13 +165,13 @@ def _flavors(info: PackageInfo, folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _sklearn(info: PackageInfo, folder: Path) -> tuple[str, dict[str, Any], str]:
-    import skops.io
+    from dwcp_jupyter.flavors.skops_library import load_skops
 
     own = {
         "pickled_model": info.file,
         "serialization_format": "skops",
         "sklearn_version": info.framework_version,
-        "skops_trusted_types": skops.io.get_untrusted_types(file=folder / info.file) or None,
+        "skops_trusted_types": load_skops().get_untrusted_types(file=folder / info.file) or None,
     }
     return "sklearn", own, "mlflow.sklearn"
 

@@ -28,7 +28,17 @@ if TYPE_CHECKING:
     from dwcp_jupyter.flavors.package import PackageInfo
     from dwcp_jupyter.flavors.signature import Signature
 
-__all__ = ["GROUP", "Exporter", "Flavor", "ModelFacts", "Prediction", "flavor_for_file", "flavor_named", "flavor_of"]
+__all__ = [
+    "GROUP",
+    "Exporter",
+    "Flavor",
+    "ModelFacts",
+    "Prediction",
+    "Prover",
+    "flavor_for_file",
+    "flavor_named",
+    "flavor_of",
+]
 
 GROUP = "dwcp_jupyter.flavors"
 _BUILT_IN = {
@@ -109,6 +119,25 @@ class Flavor(Protocol):
 
     def predict(self, model: Any, frame: pd.DataFrame, info: PackageInfo) -> Prediction:
         """Return the model's answer to rows that fit its signature."""
+
+
+@runtime_checkable
+class Prover(Protocol):
+    """What a flavor has besides, if what it keeps could answer otherwise than the model does."""
+
+    def prove(self, model: Any, path: Path, frame: pd.DataFrame, info: PackageInfo) -> None:
+        """Compare the answers of the kept file with those of the model.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+            Rows of the example, as the model takes them.
+
+        Raises
+        ------
+        FlavorError
+            If they differ.
+        """
 
 
 @runtime_checkable

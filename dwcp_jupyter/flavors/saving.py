@@ -22,6 +22,7 @@ from dwcp_jupyter.flavors.trust import Trust, TrustDecision, decide_trust
 __all__ = ["adopt_file", "load_model", "save_model"]
 
 _EXAMPLE_ROWS = 5
+_PROOF_ROWS = 100
 OnTrust = Callable[[TrustDecision], object]
 """Told of a decision to load an unsafe file, before it is loaded: to record it."""
 
@@ -229,6 +230,9 @@ def _complete(
         loaded.info = replace(info, signature=inputs)
         conformed = inputs.conform(given.example)
         answer = loaded.predict_conformed(conformed)
+        flavor = protocol.flavor_named(info.flavor)
+        if isinstance(flavor, protocol.Prover):
+            flavor.prove(loaded.native, folder / info.file, conformed.head(_PROOF_ROWS), loaded.info)
         signature = signature or Signature.infer(given.example, answer.values)
         packages.write_example(folder, conformed.head(_EXAMPLE_ROWS))
     elif signature is not None and info.is_safe:  # what the model itself says against the signature, it says now

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import sklearn
-import skops.io
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
@@ -29,6 +28,7 @@ from dwcp_jupyter.flavors import auditing, pickles, sklearn_inputs
 from dwcp_jupyter.flavors.frameworks import Framework
 from dwcp_jupyter.flavors.package import PackageInfo, installed
 from dwcp_jupyter.flavors.protocol import Flavor, ModelFacts, Prediction
+from dwcp_jupyter.flavors.skops_library import load_skops
 
 __all__ = ["ALLOWED_FUNCTIONS", "ALLOWED_TYPES", "FLAVOR"]
 
@@ -101,6 +101,9 @@ ALLOWED_TYPES = ALLOWED_FUNCTIONS | {
 """Types beyond those that skops trusts by itself."""
 
 
+_skops = load_skops()
+
+
 class _SklearnFlavor:
     name = "sklearn"
     framework = Framework.SKLEARN
@@ -125,7 +128,7 @@ class _SklearnFlavor:
         path = folder / "model.skops"
         kind = type(model).__name__
         try:
-            skops.io.dump(model, path)
+            _skops.dump(model, path)
             strange = _untrusted(path) + _strange_uses(model)
         except Exception as exc:  # skops raises what the object's own reduction does
             raise FlavorError(f"This {kind} cannot be kept in the safe format skops: {exc}. {_remedy(model)}") from exc
@@ -138,7 +141,7 @@ class _SklearnFlavor:
         if info.format in pickles.FORMATS:
             return pickles.load(path)
         _refuse(_untrusted(path), path, info)
-        model = skops.io.load(path, trusted=sorted(ALLOWED_TYPES))
+        model = _skops.load(path, trusted=sorted(ALLOWED_TYPES))
         _refuse(_strange_uses(model), path, info)
         auditing.check_content(model)
         return model
@@ -239,7 +242,7 @@ def _strange_uses(model: Any) -> list[str]:
 def _untrusted(path: Path) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=UserWarning)
-        return sorted(set(skops.io.get_untrusted_types(file=path)) - ALLOWED_TYPES)
+        return sorted(set(_skops.get_untrusted_types(file=path)) - ALLOWED_TYPES)
 
 
 FLAVOR: Flavor = _SklearnFlavor()

@@ -144,4 +144,6 @@ def _standing(
 def _is_reachable(version: ModelVersion, target: Target, policy: StagePolicy) -> bool:
     if isinstance(target, Stage):
         return can_reach(version.stage, target)
-    return not policy.stages or any(can_reach(version.stage, stage) for stage in policy.stages)
+    if not policy.stages:
+        return version.stage is not Stage.ARCHIVED
+    return any(can_reach(version.stage, stage) for stage in policy.stages)

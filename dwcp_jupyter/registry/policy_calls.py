@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import Connection
+
 from dwcp_jupyter.registry import gates, policy_store, resolution
 from dwcp_jupyter.registry.acting import Acting
 from dwcp_jupyter.registry.names import check_name
@@ -46,8 +48,10 @@ class PolicyCalls(Acting):
         """
         target = target_of(stage)
         parsed = None if policy is None else StagePolicy.parse(policy)
-        name = EVERY_MODEL if model is None else check_name(model)
+        if model is not None:
+            check_name(model)
         with self._stores.metadata.transaction(self._actor) as tx:
+            name = _name_of(tx.connection, model)
             if parsed is None:
                 policy_store.remove_policy(tx, name, target)
             else:
@@ -56,9 +60,8 @@ class PolicyCalls(Acting):
 
     def policy(self, stage: Target | str, *, model: str | None = None) -> StagePolicy:
         """Return the policy that counts for a stage or ``"@alias"``, of one model or of those without their own."""
-        name = EVERY_MODEL if model is None else check_name(model)
         with self._stores.metadata.read() as connection:
-            return policy_store.policy_for(connection, name, target_of(stage))
+            return policy_store.policy_for(connection, _name_of(connection, model), target_of(stage))
 
     def record_evidence(self, model_id: str, kind: str, values: Mapping[str, Any]) -> None:
         """Keep what was measured of a version, for the checks of policies.
@@ -78,3 +81,11 @@ class PolicyCalls(Acting):
         """Return what is recorded of a version, by kind and name; its metrics among them."""
         with self._stores.metadata.read() as connection:
             return gates.evidence_of(connection, resolution.resolve(connection, model_id))
+
+
+def _name_of(connection: Connection, model: str | None) -> str:
+    """Return the name under which a model's policies are kept: its own, also where its id is given."""
+    if model is None:
+        return EVERY_MODEL
+    found = resolution.find_model(connection, model)
+    return check_name(model) if found is None else str(found.name)

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from dwcp_jupyter import clock, events, hashing
-from dwcp_jupyter.exceptions import SettingError
+from dwcp_jupyter.exceptions import SettingError, WorkspaceError
 from dwcp_jupyter.store import remembering, schema
 from dwcp_jupyter.store.inserting import insert_rows
 
@@ -141,8 +141,13 @@ def read(
 
 def read_head(connection: Connection) -> tuple[int, str]:
     """Return number and hash of the newest event; ``(0, GENESIS)`` before the first."""
-    (row,) = map(tuple, remembering.rows_of(connection, _HEAD, _THE_ONE, table=schema.head))
-    return int(row[0]), str(row[1])
+    found = [tuple(row) for row in remembering.rows_of(connection, _HEAD, _THE_ONE, table=schema.head)]
+    if not found:
+        raise WorkspaceError(
+            "The row that names the newest event is gone from the metadata: somebody removed it by hand. Nothing can "
+            "be recorded without it. Restore a backup with %dwcp restore."
+        )
+    return int(found[0][0]), str(found[0][1])
 
 
 def parse_checkpoint(given: str | tuple[int, str]) -> tuple[int, str]:
@@ -184,6 +189,8 @@ def find_break(
     if found is not None:
         return found
     newest = (int(rows[-1].seq), str(rows[-1].hash)) if rows else (0, events.GENESIS)
+    if connection.execute(_HEAD, _THE_ONE).first() is None:
+        return events.ChainBreak(seq=newest[0] + 1, reason=f"the head is gone that named the newest event, {newest[0]}")
     if read_head(connection) != newest:
         return events.ChainBreak(seq=newest[0] + 1, reason=f"the head does not match the newest event, {newest[0]}")
     return _compare_with(wanted, connection) if wanted is not None else None

@@ -26,7 +26,8 @@ def test_importing_flavors_loads_no_framework():
 def test_a_model_of_one_framework_loads_no_other():
     code = (
         "import sys; from dwcp_jupyter import flavors; from sklearn.linear_model import Ridge;"
-        "flavors.flavor_of(Ridge()); print([m for m in ('xgboost', 'onnx', 'onnxruntime') if m in sys.modules])"
+        "flavors.flavor_of(Ridge());"
+        "print([m for m in ('xgboost', 'onnx', 'onnxruntime', 'torch', 'tensorflow', 'keras') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

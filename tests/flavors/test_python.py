@@ -942,3 +942,34 @@ def test_the_file_of_a_function_is_adopted_byte_for_byte(package, tmp_path):
     assert "scikit-learn" in info.packages
     loaded = load_model(tmp_path / "again", trust=info.sha256)
     np.testing.assert_array_equal(loaded.predict(FRAME).values, forest.predict(FRAME))
+
+
+COUNTED = {"calls": 0}
+SCALE = 2.0
+
+
+def counting(frame):
+    COUNTED["calls"] += 1
+    return np.full(len(frame), COUNTED["calls"])
+
+
+def drawing(frame):
+    return np.random.default_rng().normal(size=len(frame))
+
+
+def reaching(frame):
+    return frame["a"].to_numpy() * globals()["SCALE"]
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (counting, "same answers to the same rows"),
+        (drawing, "same answers to the same rows"),
+        (reaching, "fails where it is kept"),
+    ],
+)
+def test_a_function_that_would_answer_otherwise_where_it_is_kept_is_refused(function, why, tmp_path):
+    with pytest.raises(FlavorError, match=why):
+        save_model(function, tmp_path / "p", input_example=pd.DataFrame({"a": [1.0, 2.0]}))
+    assert not (tmp_path / "p").exists()

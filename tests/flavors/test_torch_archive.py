@@ -282,6 +282,22 @@ def _no_graph(record):
     del record["graph_module"]
 
 
+def _beyond_floats(record):
+    nodes_of(record)[0]["inputs"].append({"name": "alpha", "arg": {"as_float": 10**400}, "kind": 2})
+
+
+def _endless(record):
+    nodes_of(record)[0]["inputs"].append({"name": "alpha", "arg": {"as_int": float("inf")}, "kind": 2})
+
+
+@pytest.mark.parametrize("change", [_beyond_floats, _endless])
+def test_numbers_beyond_their_kind_are_damage(change, members, tmp_path):
+    path = written(tmp_path / "odd.pt2", changed(members, change))
+    with pytest.raises(FlavorError, match="OverflowError"):
+        adopt_file(path, tmp_path / "package")
+    assert not (tmp_path / "package").exists()
+
+
 @pytest.mark.parametrize("change", [_unknown_value, _twice, _ahead, _schema, _two_kinds, _no_graph])
 def test_graphs_that_make_no_sense_are_refused(change, members, tmp_path):
     path = written(tmp_path / "odd.pt2", changed(members, change))

@@ -214,3 +214,13 @@ class TestNames:
         guarded.set_alias("churn@1.0.0", "e\u0301t\u00e9")
         guarded.remove_alias("churn", "\u00e9te\u0301")
         assert guarded.describe_model("churn").aliases == {}
+
+
+def test_an_archived_version_is_given_no_protected_alias(guarded):
+    guarded.set_policy("@champion", "reviewers: 1")
+    asked = approve(guarded, "churn@1.2.0")
+    guarded.promote_model("churn@1.2.0", "archived")
+    (found,) = [item for item in guarded.list_approvals() if item.id == asked.id]
+    assert found.state is ApprovalState.STALE
+    with pytest.raises(ApprovalError):
+        guarded.set_alias("churn@1.2.0", "champion")

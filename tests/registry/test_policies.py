@@ -48,6 +48,14 @@ class TestWhatIsLeftOut:
             == guarded.policy("production").checks
         )
 
+    def test_the_id_of_a_model_means_the_model(self, guarded):
+        churn = guarded.get_model("churn@1.0.0").model_id
+        guarded.set_policy("@champion", {"reviewers": 2}, model=churn)
+        assert guarded.policy("@champion", model="churn").reviewers == 2
+        assert guarded.policy("@champion", model=churn).reviewers == 2
+        with pytest.raises(ApprovalError, match="nobody was asked"):
+            guarded.set_alias("churn@1.0.0", "champion")
+
     def test_elsewhere_nothing_is_asked_for(self, guarded):
         assert guarded.set_policy("staging", {"checks": []}).reviewers == 0
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from dwcp_jupyter.events import ChainBreak
-from dwcp_jupyter.exceptions import IntegrityError, SettingError
+from dwcp_jupyter.exceptions import IntegrityError, SettingError, WorkspaceError
 from dwcp_jupyter.registry import ModelMetadata, ModelRegistry, proof
 from dwcp_jupyter.registry.folding import Fold
 from dwcp_jupyter.serving import deploy
@@ -310,6 +310,13 @@ class TestCheckpoints:
     @pytest.mark.parametrize("seq", [0, 3, -1])
     def test_a_head_that_somebody_wrote_is_a_break(self, guarded, seq):
         assert guarded.verify(checkpoint=(seq, "x")).seq == seq
+
+    def test_a_head_that_somebody_removed_is_named(self, guarded):
+        with guarded._stores.metadata.transaction() as tx:
+            tx.execute(sa.delete(schema.head))
+        assert "the head is gone" in guarded.verify().reason
+        with pytest.raises(WorkspaceError, match="gone from the metadata"):
+            guarded.set_alias("churn@1.0.0", "best")
 
     def test_a_workspace_that_was_removed_does_not_hold_against_one(self, tmp_path):
         registry = ModelRegistry(tmp_path / "w")

@@ -75,6 +75,32 @@ class _PythonFlavor:
         rows = frame.reset_index(drop=True)
         return Prediction(values=_values(model(rows), frame))
 
+    def prove(self, model: Any, path: Path, frame: pd.DataFrame, info: PackageInfo) -> None:
+        """Refuse a function that answers otherwise where it is kept, or otherwise each time."""
+        kept = self.load(path, info)
+        answers = [self.predict(model, frame, info).values]
+        for turn in range(2):
+            try:
+                answers.append(self.predict(kept, frame, info).values)
+            except Exception as exc:  # the function is the user's: whatever it raises is its failure
+                raise FlavorError(
+                    f"'{model.__name__}' answers here and fails where it is kept ({type(exc).__name__}: {exc}). What "
+                    "it looks up by globals() or eval() is not kept: use the name itself."
+                ) from exc
+            if not _is_same(answers[turn], answers[-1]):
+                raise FlavorError(
+                    f"'{model.__name__}' does not give the same answers to the same rows each time. Keep no state in "
+                    "what it uses, and draw no random numbers without a fixed seed."
+                )
+
+
+def _is_same(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind == other.dtype.kind == "f":
+        return bool(np.allclose(one, other, rtol=1e-6, atol=0, equal_nan=True))
+    return pd.Series(one.ravel()).equals(pd.Series(other.ravel()))
+
 
 def _facts(model: Any, modules: Iterable[str], packages: Mapping[str, str]) -> ModelFacts:
     return ModelFacts(

@@ -122,7 +122,7 @@ def readable() -> Iterator[None]:
         yield
     except DwcpError:
         raise
-    except (zipfile.BadZipFile, LookupError, ValueError, TypeError, AttributeError, RuntimeError) as exc:
+    except (zipfile.BadZipFile, LookupError, ValueError, OverflowError, TypeError, AttributeError, RuntimeError) as exc:
         raise FlavorError(
             f"The file is no .pt2 archive of an exported model: {type(exc).__name__}: {exc}. Save it again with "
             "torch.export.save of PyTorch 2.9 or newer."

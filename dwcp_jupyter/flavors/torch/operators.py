@@ -2,7 +2,8 @@
 
 ATen is no sandbox. Some of its operators map files, hand out memory that was not cleared, or trust their arguments; so
 those are named that compute with what they are given and check it. A few kernels of ordinary networks follow shapes
-without looking at them: for these the shapes are compared here first, and memory that was not cleared is cleared.
+or numbers without looking at them: for these the arguments are compared here first, and memory that was not cleared is
+cleared. ``embedding_bag`` is not among them: it believes the offsets that it is given, in each of its kernels otherwise.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -30,7 +31,7 @@ ALLOWED = frozenset(
     clamp_min clip clone col2im concat concatenate constant_pad_nd contiguous conv1d conv2d conv3d conv_transpose1d
     conv_transpose2d conv_transpose3d convolution copy copysign cos cosh cosine_similarity cross cummax cummin cumprod
     cumsum deg2rad detach diag diag_embed diagonal diff digamma div divide dot dropout einsum elu embedding
-    embedding_bag empty empty_like empty_permuted empty_strided eq erf erfc erfinv exp exp2 expand expand_as expm1 eye
+    empty empty_like empty_permuted empty_strided eq erf erfc erfinv exp exp2 expand expand_as expm1 eye
     feature_alpha_dropout feature_dropout fft_fft fft_fft2 fft_fftn fft_fftshift fft_ifft fft_ifft2 fft_ifftn
     fft_ifftshift fft_irfft fft_irfft2 fft_irfftn fft_rfft fft_rfft2 fft_rfftn fill flatten flip fliplr flipud
     float_power floor floor_divide fmax fmin fmod frac full full_like gather gcd ge gelu ger glu greater greater_equal
@@ -62,7 +63,35 @@ ALLOWED = frozenset(
 )
 """Names in ``torch.ops.aten``; each stands for its variant in place too."""
 
-_SCALARS: dict[str, Callable[..., Any]] = {
+
+
+def _refuse(name: str, expected: str) -> NoReturn:
+    raise IntegrityError(
+        f"The model's '{name}' is damaged: its arguments are not {expected}. It is not used. Save the model again.",
+        expected=expected,
+        actual=name,
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in {bool, float} or (type(value) is int and -(2**63) <= value < 2**63)
+
+
+def _on_numbers(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an operator of Python that takes sizes alone; on a text, ``%`` would format one of any length."""
+
+    def called(*args: Any) -> Any:
+        if not all(map(_is_number, args)):
+            _refuse(name, "numbers of 64 bits")
+        found = function(*args)
+        if not _is_number(found):
+            _refuse(name, "numbers whose result has 64 bits")
+        return found
+
+    return called
+
+
+_PYTHON: dict[str, Callable[..., Any]] = {
     **{
         f"_operator.{name}": getattr(operator, name)
         for name in (
@@ -92,6 +121,7 @@ _SCALARS: dict[str, Callable[..., Any]] = {
     "torch.sym_not": operator.not_,
     "torch._sym_sqrt": math.sqrt,
 }
+_SCALARS = {name: _on_numbers(name, function) for name, function in _PYTHON.items()}
 """What is computed with sizes, which are plain numbers when a graph runs."""
 
 _UNCLEARED = frozenset({"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty"})
@@ -132,12 +162,7 @@ def _cleared(function: Callable[..., Any]) -> Callable[..., Any]:
 def _guarded(name: str, function: Callable[..., Any], fits: Callable[..., bool]) -> Callable[..., Any]:
     def called(*args: Any, **kwargs: Any) -> Any:
         if not fits(*args, **kwargs):
-            raise IntegrityError(
-                f"The model's '{name}' is damaged: the shapes of its tensors contradict each other. It is not used. "
-                "Save the model again.",
-                expected="tensors of shapes that fit",
-                actual=name,
-            )
+            _refuse(name, "tensors of shapes and numbers that fit")
         return function(*args, **kwargs)
 
     return called
@@ -209,6 +234,30 @@ def _normalization(inputs: torch.Tensor, *weights: Any) -> bool:
     )
 
 
+def _repetition(tensor: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> bool:
+    """Return whether the output is as long as the repetitions are together: it is allotted before they are counted."""
+    times = torch.as_tensor(tensor if repeats is None else repeats)
+    each = times.flatten().tolist()
+    length = 1
+    if repeats is not None and times.numel() == 1:  # one number stands for all
+        length = tensor.numel() if dim is None else tensor.shape[dim]
+    total = sum(each) * length
+    return min(each, default=0) >= 0 and total < 2**63 and output_size in {None, total}
+
+
+def _division(dividend: Any, divisor: Any, *, rounding_mode: str | None = None) -> bool:
+    """Return whether the quotients exist: the least integer by -1 has none, and processors trap on it."""
+    if rounding_mode != "trunc" or (dtype := torch.result_type(dividend, divisor)) not in {torch.int32, torch.int64}:
+        return True
+    is_least = torch.as_tensor(dividend, dtype=dtype) == torch.iinfo(dtype).min
+    return not bool((is_least & (torch.as_tensor(divisor, dtype=dtype) == -1)).any())
+
+
+def _sampling(_inputs: Any, _grid: Any, interpolation_mode: int, padding_mode: int, _align_corners: Any) -> bool:
+    """Return whether the modes are known; for others nothing is written into the output."""
+    return interpolation_mode in {0, 1, 2} and padding_mode in {0, 1, 2}
+
+
 _FITS: dict[str, Callable[..., bool]] = {
     "lstm": _recurrent(4),
     "gru": _recurrent(3),
@@ -217,4 +266,7 @@ _FITS: dict[str, Callable[..., bool]] = {
     "scaled_dot_product_attention": _attention,
     "_weight_norm": _weight_norm,
     "_native_batch_norm_legit_no_training": _normalization,
+    "repeat_interleave": _repetition,
+    **dict.fromkeys(("div", "divide"), _division),
+    **dict.fromkeys(("grid_sampler", "grid_sampler_2d", "grid_sampler_3d"), _sampling),
 }
