@@ -95,7 +95,8 @@ class ModelRegistry(GuardedStages, AliasCalls, TrashCalls, ComparisonCalls):
         model : object, optional
             A fitted model, kept in its flavor's safe format.
         artifact_path : path, optional
-            A model file or package folder, kept as it is. Without `model` and `artifact_path` the version is a draft.
+            A model file, a package folder or the folder of a SavedModel, kept as it is. Without `model` and
+            `artifact_path` the version is a draft.
         signature, input_example : optional
             Inferred from the model and the example where they are not given.
         bump : Bump
@@ -210,7 +211,7 @@ class ModelRegistry(GuardedStages, AliasCalls, TrashCalls, ComparisonCalls):
         Raises
         ------
         FlavorError
-            If it is no MLflow model of scikit-learn, XGBoost or ONNX.
+            If it is no MLflow model of a framework that is kept here.
         UntrustedArtifactError
             If loading could run code and nobody named its sum; the message shows the line that would.
         """

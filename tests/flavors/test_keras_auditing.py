@@ -8,6 +8,8 @@ import contextlib
 import io
 import json
 import stat
+import subprocess
+import sys
 import zipfile
 
 import h5py
@@ -18,6 +20,7 @@ from dwcp_jupyter import hashing
 from dwcp_jupyter.exceptions import FlavorError, IntegrityError, UntrustedArtifactError
 from dwcp_jupyter.flavors import adopt_file, load_model, save_model
 from dwcp_jupyter.flavors.keras import auditing as keras_auditing
+from dwcp_jupyter.flavors.keras import sizes as keras_sizes
 from dwcp_jupyter.flavors.keras.library import load_keras
 
 keras = load_keras()
@@ -361,3 +364,112 @@ def test_every_layer_that_computes_is_known_and_no_other(tmp_path):
         strange |= set(keras_auditing.strangers(path))
     running = {"FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper"}
     assert strange == {f"'keras.layers.{name}'" for name in running | {"InputSpec", "Layer"}}
+
+
+DENSE = {"module": "keras.layers", "class_name": "Dense", "config": {"units": 10**9}, "registered_name": None}
+OVERSIZED = {
+    "units": ("Dense", {"units": 10**8}, "a model of 300,000,000 weights, of which the file holds 9"),
+    "shape": ("EinsumDense", {"equation": "ab,bc->ac", "output_shape": 10**9}, "2,000,000,000 weights"),
+    "wrapped": ("SpectralNormalization", {"layer": DENSE}, "weights, of which the file holds 9"),
+    "vocabulary": ("Embedding", {"input_dim": 10**9, "output_dim": 10**9}, "weights, of which the file holds 9"),
+    "output": ("RepeatVector", {"n": 10**9}, "a layer that gives 2,000,000,000 numbers a row, of at most 100,000,000"),
+}
+ADOPTING = """
+import pathlib, resource, sys
+from dwcp_jupyter.exceptions import UntrustedArtifactError
+from dwcp_jupyter.flavors import adopt_file
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+sound, evil, folder = map(pathlib.Path, sys.argv[1:])
+adopt_file(sound, folder / "package")
+before = peak()
+try:
+    adopt_file(evil, folder / "refused")
+except UntrustedArtifactError as exc:
+    print(peak() - before, exc)
+"""
+MISSING = """
+import sys
+from dwcp_jupyter.exceptions import MissingExtraError
+from dwcp_jupyter.flavors import load_model
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == sys.argv[1]:
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+sys.meta_path.insert(0, Missing())
+try:
+    load_model(sys.argv[2])
+except MissingExtraError as exc:
+    print(exc)
+"""
+
+
+def said_by(code, *arguments):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("name", OVERSIZED)
+def test_what_the_file_does_not_hold_is_not_allocated(name, sound, tmp_path):
+    kind, config, why = OVERSIZED[name]
+
+    def change(said):
+        record = {"module": "keras.layers", "class_name": kind, "config": config, "registered_name": None}
+        built = {"build_config": {"input_shape": [None, 2]}}
+        said["config"]["layers"][1:] = [record if kind == "RepeatVector" else {**record, **built}]
+
+    path = with_description(tmp_path / "evil.keras", sound, change)
+    said = said_by(ADOPTING, write(tmp_path / "sound.keras", sound), path, tmp_path)
+    assert why in said
+    assert int(said.split()[0]) < 100  # MB
+    assert not (tmp_path / "refused").exists()
+
+
+def test_a_large_model_whose_weights_are_there_is_loaded(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1_000_000), layers.Dense(2)])
+    save_model(model, tmp_path / "package")
+    loaded = load_model(tmp_path / "package").native
+    assert loaded.count_params() == 5_000_002
+    np.testing.assert_array_equal(loaded.layers[0].kernel.numpy(), model.layers[0].kernel.numpy())
+
+
+def held_states(tensor):
+    return layers.LSTM(4, stateful=True)(tensor)
+
+
+def within(tensor):
+    inner = keras.Sequential([keras.Input((5, 2)), layers.Bidirectional(layers.GRU(3)), layers.Dense(2)])
+    inner.compile("adam", "mse")
+    return inner(tensor)
+
+
+def attending(tensor):
+    return layers.GroupNormalization(1)(layers.MultiHeadAttention(2, 3)(tensor, tensor))
+
+
+def drawing(tensor):
+    return layers.GaussianNoise(0.1)(layers.Dropout(0.5)(layers.Normalization(mean=1.0, variance=2.0)(tensor)))
+
+
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
+@pytest.mark.parametrize("make", [held_states, within, attending, drawing])
+def test_layers_whose_weights_are_not_all_plain_are_measured(make, tmp_path):
+    tensor = keras.Input((5, 2), batch_size=3 if make is held_states else None)
+    model = keras.Model(tensor, make(tensor))
+    model.save(tmp_path / "model.keras")
+    assert keras_sizes.excesses(tmp_path / "model.keras") == []
+    rows = np.ones((3, 5, 2), "float32")
+    again = keras.saving.load_model(tmp_path / "model.keras", compile=False)  # nothing is left that would harm it
+    np.testing.assert_allclose(again.predict_on_batch(rows), model.predict_on_batch(rows), rtol=1e-5)
+
+
+@pytest.mark.parametrize("missing", ["keras", "tensorflow"])
+def test_a_missing_library_is_named_and_no_file_is_blamed(missing, tmp_path):
+    save_model(keras.Sequential([keras.Input((2,)), layers.Dense(1)]), tmp_path / "package")
+    said = said_by(MISSING, missing, tmp_path / "package")
+    assert f"needs the '{missing}' package" in said
+    assert "pip install 'dwcp-jupyter[tensorflow]'" in said

@@ -23,11 +23,11 @@ from typing import Any
 from dwcp_jupyter import extras
 from dwcp_jupyter.exceptions import IntegrityError
 
-__all__ = ["check_archive", "read_description", "strangers"]
+__all__ = ["WEIGHTS", "check_archive", "read_description", "records", "strangers"]
 
 _DESCRIPTION = "config.json"
-_WEIGHTS = "model.weights.h5"
-_MEMBERS = frozenset({_DESCRIPTION, _WEIGHTS, "metadata.json"})
+WEIGHTS = "model.weights.h5"
+_MEMBERS = frozenset({_DESCRIPTION, WEIGHTS, "metadata.json"})
 _VOCABULARY = re.compile(r"assets/(\w+/)+vocabulary\.txt")
 _OPERATIONS = tuple(f"keras.src.ops.{part}" for part in ("core", "einops", "image", "linalg", "math", "nn", "numpy"))
 _MODULES = frozenset(
@@ -140,11 +140,12 @@ def strangers(path: Path) -> list[str]:
     said.pop("compile_config", None)  # Keras drops it too, where a model is loaded to predict
     if not isinstance(said.get("class_name"), str):
         return ["a model without a class"]
-    found = {fault: None for record in _records(said) for fault in _faults(record)}
+    found = {fault: None for record in records(said) for fault in _faults(record)}
     return list(found)
 
 
-def _records(said: Any) -> Iterator[Mapping[str, Any]]:
+def records(said: Any) -> Iterator[dict[str, Any]]:
+    """Return every object of a description, the outer ones first."""
     waiting = [said]
     while waiting:
         part = waiting.pop()
@@ -187,8 +188,10 @@ def _is_class(record: Mapping[str, Any]) -> bool:
         return False
     try:
         found = vars(importlib.import_module(module)).get(name)
-    except ModuleNotFoundError:  # a part that this release of Keras lacks
-        return False
+    except ModuleNotFoundError as exc:
+        if not str(exc.name).startswith("keras."):
+            raise
+        return False  # a part that this release of Keras lacks
     return isinstance(found, type) and any(f"{found.__module__}.".startswith(f"{part}.") for part in _PARTS)
 
 
@@ -221,7 +224,7 @@ def _check_members(archive: zipfile.ZipFile, size: int) -> None:
 def _check_weights(archive: zipfile.ZipFile) -> None:
     h5py = extras.require("h5py", extra="tensorflow", purpose="A model of Keras")
     try:
-        with archive.open(_WEIGHTS) as data, h5py.File(data, "r") as file:
+        with archive.open(WEIGHTS) as data, h5py.File(data, "r") as file:
             for name, fault in _weights(h5py, file):
                 raise _unsound(f"its weights '{name}' {fault}")
     except (OSError, RuntimeError, KeyError, AttributeError) as exc:  # what HDF5 raises for what is none

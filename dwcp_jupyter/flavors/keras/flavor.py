@@ -29,6 +29,7 @@ from dwcp_jupyter.flavors import packing, tensors
 from dwcp_jupyter.flavors.frameworks import Framework
 from dwcp_jupyter.flavors.keras import auditing as keras_auditing
 from dwcp_jupyter.flavors.keras import saved_models
+from dwcp_jupyter.flavors.keras import sizes as keras_sizes
 from dwcp_jupyter.flavors.keras.heads import head_of
 from dwcp_jupyter.flavors.keras.library import load_keras, load_tensorflow
 from dwcp_jupyter.flavors.keras.saved_models import SavedModel
@@ -71,6 +72,9 @@ class _KerasFlavor:
             raise FlavorError(
                 f"This {type(model).__name__} holds what is not known to be safe: {', '.join(strange)}. {_remedy()}"
             )
+        excess = keras_sizes.excesses(path)
+        if excess:
+            raise FlavorError(f"This {type(model).__name__} would not be loaded again: it is {', '.join(excess)}.")
         _check_comes_back(model, path)
         return path.name, "keras"
 
@@ -78,8 +82,10 @@ class _KerasFlavor:
         if info.format == "savedmodel":
             model = saved_models.load(path, load_tensorflow())
         else:
+            load_keras()  # without it, no class of a sound file would be known
             keras_auditing.check_archive(path)
             _refuse(keras_auditing.strangers(path), path, info)
+            _refuse(keras_sizes.excesses(path), path, info)
             model = _read(path)
         if info.signature is not None:
             tensors.check_columns(_inputs(model), info.signature)

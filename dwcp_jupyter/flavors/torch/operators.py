@@ -3,7 +3,7 @@
 ATen is no sandbox. Some of its operators map files, hand out memory that was not cleared, or trust their arguments; so
 those are named that compute with what they are given and check it. A few kernels of ordinary networks follow shapes
 or numbers without looking at them: for these the arguments are compared here first, and memory that was not cleared is
-cleared. ``embedding_bag`` is not among them: it believes the offsets that it is given, in each of its kernels otherwise.
+cleared. ``embedding_bag`` is not named: it follows its offsets wherever they point, in each of its kernels otherwise.
 """
 
 from __future__ import annotations
@@ -62,7 +62,6 @@ ALLOWED = frozenset(
     """.split()  # noqa: SIM905 - one name a line would hide which are there
 )
 """Names in ``torch.ops.aten``; each stands for its variant in place too."""
-
 
 
 def _refuse(name: str, expected: str) -> NoReturn:
