@@ -5,13 +5,12 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 
-import dwcp_jupyter
 from dwcp_jupyter.exceptions import FlavorError, UntrustedArtifactError
 from dwcp_jupyter.flavors import load_model, save_model
 from dwcp_jupyter.registry import ModelMetadata
 from dwcp_jupyter.workspace import find
+from tests.shells import opened_shell
 
 MODELS = """
 import numpy as np
@@ -28,17 +27,8 @@ trees = xgboost.XGBClassifier(n_estimators=3).fit(frame, target)
 
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
-    monkeypatch.setenv("DWCP_HOME", str(tmp_path / "w"))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    dwcp_jupyter.load_ipython_extension(shell)
-    yield shell
-    find().stop()
-    find().close()
-    dwcp_jupyter.unload_ipython_extension(shell)
-    shell.history_manager.end_session()
-    InteractiveShell.clear_instance()
+    with opened_shell(tmp_path, monkeypatch) as shell:
+        yield shell
 
 
 @pytest.fixture

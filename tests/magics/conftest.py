@@ -1,25 +1,14 @@
 """A shell with the magics, on a workspace of its own."""
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 
-import dwcp_jupyter
-from dwcp_jupyter.workspace import find
+from tests.shells import opened_shell
 
 
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
-    monkeypatch.setenv("DWCP_HOME", str(tmp_path / "w"))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    dwcp_jupyter.load_ipython_extension(shell)
-    yield shell
-    find().stop()
-    find().close()
-    dwcp_jupyter.unload_ipython_extension(shell)
-    shell.history_manager.end_session()
-    InteractiveShell.clear_instance()
+    with opened_shell(tmp_path, monkeypatch) as shell:
+        yield shell
 
 
 @pytest.fixture

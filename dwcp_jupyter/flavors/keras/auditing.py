@@ -22,8 +22,9 @@ from typing import Any
 
 from dwcp_jupyter import extras
 from dwcp_jupyter.exceptions import IntegrityError
+from dwcp_jupyter.flavors.nested import mappings_in
 
-__all__ = ["WEIGHTS", "check_archive", "read_description", "records", "strangers"]
+__all__ = ["WEIGHTS", "check_archive", "read_description", "strangers"]
 
 _DESCRIPTION = "config.json"
 WEIGHTS = "model.weights.h5"
@@ -140,20 +141,8 @@ def strangers(path: Path) -> list[str]:
     said.pop("compile_config", None)  # Keras drops it too, where a model is loaded to predict
     if not isinstance(said.get("class_name"), str):
         return ["a model without a class"]
-    found = {fault: None for record in records(said) for fault in _faults(record)}
+    found = {fault: None for record in mappings_in(said) for fault in _faults(record)}
     return list(found)
-
-
-def records(said: Any) -> Iterator[dict[str, Any]]:
-    """Return every object of a description, the outer ones first."""
-    waiting = [said]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            yield part
-            waiting.extend(part.values())
-        elif isinstance(part, list):
-            waiting.extend(part)
 
 
 def _faults(record: Mapping[str, Any]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from typing import Any
 from dwcp_jupyter import extras
 from dwcp_jupyter.flavors.keras import auditing as keras_auditing
 from dwcp_jupyter.flavors.keras.library import load_keras
+from dwcp_jupyter.flavors.nested import mappings_in
 
 __all__ = ["excesses"]
 
@@ -41,7 +42,7 @@ def excesses(path: Path) -> list[str]:
 
 def _measured(said: dict[str, Any]) -> tuple[int, int]:
     """Return how many weights a description asks for, and how many numbers its largest output has."""
-    for record in keras_auditing.records(said):
+    for record in mappings_in(said):
         record.pop("compile_config", None)  # what they make has values at once, which the scope forbids
         if "stateful" in record:
             record["stateful"] = False

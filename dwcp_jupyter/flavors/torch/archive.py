@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from dwcp_jupyter.exceptions import DwcpError, FlavorError
+from dwcp_jupyter.flavors.nested import mappings_in
 
 __all__ = ["DTYPES", "Archive", "UnknownContentError", "cleaned", "read_archive", "readable"]
 
@@ -200,7 +201,7 @@ def cleaned(source: Path | bytes) -> bytes:
         members = _members(source)
         program = json.loads(members[_MODEL])
         program["guards_code"] = []
-        for part in _mappings(program):
+        for part in mappings_in(program):
             _clean(part)
     members |= {_MODEL: json.dumps(program).encode(), _SAMPLES: b""}
     kept = {name: data for name, data in sorted(members.items()) if not name.startswith(".data/")}
@@ -215,17 +216,6 @@ def _clean(part: dict[str, Any]) -> None:
     names = [*(part.get(key) for key in _NAMED), *(part.get("forward_arg_names") or ())]
     if odd := [name for name in names if name is not None and not _NAME.fullmatch(str(name))]:
         raise UnknownContentError(f"the name {odd[0]!r:.80}, which is none")
-
-
-def _mappings(value: Any) -> Iterator[dict[str, Any]]:
-    waiting = [value]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            yield part
-            waiting.extend(part.values())
-        elif isinstance(part, list):
-            waiting.extend(part)
 
 
 def _zipped(members: Mapping[str, bytes]) -> bytes:
