@@ -114,12 +114,13 @@ def _unsound(why: str) -> IntegrityError:
 
 
 def _write(folder: Path, sink: _Sink) -> None:
-    # zip64 always: else the size of a file would decide the form of its header
+    # its size decides the form of a file's header: zip64 for all of them is written otherwise by Python before 3.11.4
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]  # a sink suffices
         for name, path in sorted(_files(folder)):
             member = zipfile.ZipInfo(name, _BEGINNING)
             member.create_system, member.external_attr = 3, _MODE
-            with path.open("rb") as source, archive.open(member, "w", force_zip64=True) as target:
+            member.file_size = path.stat().st_size
+            with path.open("rb") as source, archive.open(member, "w") as target:
                 shutil.copyfileobj(source, target, _BLOCK_BYTES)
 
 
