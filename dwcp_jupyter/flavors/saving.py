@@ -224,21 +224,18 @@ def _complete(
     folder: Path, info: PackageInfo, loaded: LoadedModel, facts: protocol.ModelFacts, given: _Given
 ) -> PackageInfo:
     """Infer what was not given, try the example on the model, write example and description."""
-    signature = given.signature
+    signature, flavor = given.signature, protocol.flavor_named(info.flavor)
     if given.example is not None:
         inputs = signature or Signature.infer(given.example)
         loaded.info = replace(info, signature=inputs)
         conformed = inputs.conform(given.example)
         answer = loaded.predict_conformed(conformed)
-        flavor = protocol.flavor_named(info.flavor)
         if isinstance(flavor, protocol.Prover):
             flavor.prove(loaded.native, folder / info.file, conformed.head(_PROOF_ROWS), loaded.info)
         signature = signature or Signature.infer(given.example, answer.values)
         packages.write_example(folder, conformed.head(_EXAMPLE_ROWS))
     elif signature is not None and info.is_safe:  # what the model itself says against the signature, it says now
-        loaded.native = _load(
-            protocol.flavor_named(info.flavor), folder / info.file, replace(info, signature=signature)
-        )
+        loaded.native = _load(flavor, folder / info.file, replace(info, signature=signature))
     info = replace(info, signature=signature or facts.signature or _from_names(facts))
     packages.write_package(folder, info)
     return info

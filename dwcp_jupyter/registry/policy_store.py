@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from dwcp_jupyter import clock
 from dwcp_jupyter.events import Assurance
@@ -18,7 +18,7 @@ from dwcp_jupyter.exceptions import ApprovalError, PolicyError
 from dwcp_jupyter.registry.policies import StagePolicy
 from dwcp_jupyter.registry.stages import Stage
 from dwcp_jupyter.registry.targets import ProtectedAlias, Target
-from dwcp_jupyter.store import Transaction, schema
+from dwcp_jupyter.store import Transaction, remembering, schema
 
 __all__ = ["EVERY_MODEL", "policy_for", "remove_policy", "set_policy"]
 
@@ -75,12 +75,17 @@ def remove_policy(tx: Transaction, model: str, target: Target) -> None:
     tx.record("policy.removed", f"policy:{model}/{target}", model=model, stage=str(target))
 
 
+_POLICIES = schema.policies.c
+_OF_TARGET = select(_POLICIES.model, _POLICIES.body).where(_POLICIES.stage == bindparam("target"))
+_OF_MODEL = _OF_TARGET.where((_POLICIES.model == bindparam("wanted")) | (_POLICIES.model == EVERY_MODEL))
+
+
 def _bodies(connection: Connection, target: Target, model: str | None = None) -> Bodies:
-    table = schema.policies
-    query = select(table.c.model, table.c.body).where(table.c.stage == str(target))
+    query, wanted = _OF_TARGET, {"target": str(target)}
     if model is not None:
-        query = query.where(table.c.model.in_([model, EVERY_MODEL]))
-    return {row.model: schema.load(row.body) for row in connection.execute(query).all()}
+        query, wanted = _OF_MODEL, {**wanted, "wanted": model}
+    found = remembering.rows_of(connection, query, wanted, table=schema.policies)
+    return {row.model: schema.load(row.body) for row in found}
 
 
 def _merged(model: str, target: Target, bodies: Bodies) -> StagePolicy:

@@ -189,9 +189,10 @@ def find_break(
     if found is not None:
         return found
     newest = (int(rows[-1].seq), str(rows[-1].hash)) if rows else (0, events.GENESIS)
-    if connection.execute(_HEAD, _THE_ONE).first() is None:
+    head = connection.execute(_HEAD, _THE_ONE).first()
+    if head is None:
         return events.ChainBreak(seq=newest[0] + 1, reason=f"the head is gone that named the newest event, {newest[0]}")
-    if read_head(connection) != newest:
+    if (int(head.seq), str(head.hash)) != newest:
         return events.ChainBreak(seq=newest[0] + 1, reason=f"the head does not match the newest event, {newest[0]}")
     return _compare_with(wanted, connection) if wanted is not None else None
 
