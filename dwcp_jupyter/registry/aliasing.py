@@ -70,13 +70,15 @@ def set_alias(tx: Transaction, version: ModelVersion, alias: str) -> None:
     """
     approval = check_carrier(tx.connection, version, alias, now=tx.now)
     table = schema.aliases
-    before = resolution.aliases_of(tx.connection, version.model_id).get(alias)
+    aliases = resolution.aliases_of(tx.connection, version.model_id)
+    before = aliases.get(alias)
     values = {"version_id": version.id, "updated_at": clock.to_text(tx.now)}
     if before is None:
         tx.execute(insert(table).values(model_id=version.model_id, alias=alias, **values))
     else:
         key = (table.c.model_id == version.model_id) & (table.c.alias == alias)
         tx.execute(update(table).where(key).values(**values))
+    resolution.alias_meant(tx.connection, {**aliases, alias: version.id}, model_id=version.model_id)
     by = {} if approval is None else {"approval_id": approval.id}
     tx.record("alias.set", f"model:{version.reference}", alias=alias, version_id=version.id, before=before, **by)
 

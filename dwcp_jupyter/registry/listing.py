@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, bindparam, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, bindparam, func, select, true
 
 from dwcp_jupyter import clock
 from dwcp_jupyter.exceptions import InvalidMetadataError, did_you_mean
@@ -33,6 +33,8 @@ _MODELS, _VERSIONS, _ALIASES = schema.models.c, schema.versions.c, schema.aliase
 
 EVERYTHING = 2**62
 """A limit that nothing reaches."""
+_AHEAD_ROWS = 500
+"""Rows that are read at once where one page follows another: DuckDB takes twice as long for five pages as for one."""
 _FIRST = select(schema.versions).where(_VERSIONS.model_id == bindparam("model"))
 _PAGE, _NEXT_PAGE = (
     query.order_by(_VERSIONS.sort_key.desc()).limit(bindparam("most", type_=BigInteger))
@@ -158,11 +160,28 @@ def find_versions(
         if at and name != model.name:
             raise InvalidMetadataError(f"'{after}' is no version of '{model.name}'. Give the last one of a page.")
         query, wanted = _NEXT_PAGE, {**wanted, "last": SemanticVersion.parse(text).sort_key}
-    found = remembering.rows_of(connection, query, wanted, table=schema.versions)
+    found = _page(connection, query, wanted)
     pointed: dict[str, list[str]] = defaultdict(list)
     for alias, version_id in resolution.aliases_of(connection, model.id).items():
         pointed[version_id].append(alias)
     return [rows.to_version(row, model=model, aliases=tuple(pointed.get(row.id, ()))) for row in found]
+
+
+def _page(connection: Connection, query: Select[Any], wanted: Mapping[str, Any]) -> Sequence[Row[Any]]:
+    """Return the rows of a page, and keep the pages that follow: who turns over once does so again."""
+    size: int = wanted["most"]
+    pages = _AHEAD_ROWS // size
+    if pages < 2 or "last" not in wanted or not remembering.is_on(connection):
+        return remembering.rows_of(connection, query, wanted, table=schema.versions)
+    found = remembering.known(connection, query, wanted, table=schema.versions)
+    if found is not None:
+        return found
+    read = connection.execute(query, {**wanted, "most": pages * size}).all()
+    for start in range(0, len(read) or 1, size):
+        page = read[start : start + size]
+        remembering.put(connection, query, wanted, page, table=schema.versions)
+        wanted = {**wanted, "last": page[-1].sort_key} if page else wanted
+    return read[:size]
 
 
 def _tagged(connection: Connection, tag: str) -> list[str]:

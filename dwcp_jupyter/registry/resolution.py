@@ -7,6 +7,7 @@ versions are several is refused with their references. Not found says what was m
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select
@@ -17,7 +18,16 @@ from dwcp_jupyter.registry.names import Reference, parse_reference
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.store import remembering, schema
 
-__all__ = ["aliases_of", "aliases_to", "find_model", "model_row", "resolve"]
+__all__ = [
+    "alias_meant",
+    "aliases_of",
+    "aliases_to",
+    "find_model",
+    "known_version",
+    "model_row",
+    "remember_versions",
+    "resolve",
+]
 
 _ID_LENGTH = 32
 
@@ -87,12 +97,29 @@ def find_model(connection: Connection, name_or_id: str) -> Row[Any] | None:
 def aliases_of(connection: Connection, model_id: str) -> dict[str, str]:
     """Return the ids of the versions that a model's aliases point to, in order of the aliases."""
     found = remembering.rows_of(connection, _ALIASES, {"model": model_id}, table=schema.aliases)
-    return {row.alias: row.version_id for row in found}
+    return dict(tuple(row) for row in found)
 
 
 def aliases_to(connection: Connection, *, model_id: str, version_id: str) -> tuple[str, ...]:
     """Return the aliases that point to a version."""
     return tuple(alias for alias, meant in aliases_of(connection, model_id).items() if meant == version_id)
+
+
+def alias_meant(connection: Connection, aliases: Mapping[str, str], *, model_id: str) -> None:
+    """Keep what the aliases of a model mean after one of them was written."""
+    remembering.put(connection, _ALIASES, {"model": model_id}, sorted(aliases.items()), table=schema.aliases)
+
+
+def known_version(connection: Connection, version_id: str) -> Row[Any] | None:
+    """Return the row of a version if it is at hand."""
+    found = remembering.known(connection, _VERSION, {"wanted": version_id}, table=schema.versions)
+    return found[0] if found else None
+
+
+def remember_versions(connection: Connection, found: Iterable[Row[Any]]) -> None:
+    """Keep rows of versions at hand; columns of their models may follow theirs."""
+    for row in found:
+        remembering.put(connection, _VERSION, {"wanted": row.id}, [row], table=schema.versions)
 
 
 def _by_id(connection: Connection, reference: str) -> ModelVersion | None:

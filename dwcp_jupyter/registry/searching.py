@@ -6,16 +6,16 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, bindparam, exists, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, bindparam, exists, literal_column, select
 
 from dwcp_jupyter.exceptions import FilterError
 from dwcp_jupyter.registry import resolution, rows
 from dwcp_jupyter.registry.listing import EVERYTHING
 from dwcp_jupyter.registry.names import parse_reference
 from dwcp_jupyter.registry.values import ModelVersion
-from dwcp_jupyter.store import schema
+from dwcp_jupyter.store import remembering, schema
 from dwcp_jupyter.store.filtering import Comparison, Field, of_json, of_list, of_text, parse_filter, parse_order
 
 __all__ = ["search"]
@@ -33,20 +33,51 @@ def search(
     after: str | None = None,
 ) -> list[ModelVersion]:
     """Return the versions that meet a condition; see `ModelRegistry.search_versions`."""
-    query = _query(condition, order_by, after, connection.dialect.name)
-    found = connection.execute(query, {"most": EVERYTHING if limit is None else limit}).all()
-    if order_by is None:  # quicker here than in a statement of all columns
-        found = sorted(sorted(found, key=lambda row: row.sort_key, reverse=True), key=lambda row: row.model_name)
-    pointed = _pointed(connection, {row.model_id for row in found})
-    return [rows.to_version(row, tuple(pointed.get(row.id, ()))) for row in found]
+    asked = _statements(condition, order_by, after, connection.dialect.name)
+    most = {"most": EVERYTHING if limit is None else limit}
+    found = _known(connection, asked.keys, most)
+    if found is None:
+        read = connection.execute(asked.rows, most).all()
+        resolution.remember_versions(connection, read[:_AT_HAND])
+        if order_by is None:  # quicker here than in a statement of all columns
+            read = sorted(sorted(read, key=lambda row: row.sort_key, reverse=True), key=lambda row: row.name)
+        found = [(row, row) for row in read]
+    pointed = _pointed(connection, {row.model_id for row, _ in found})
+    return [rows.to_version(row, tuple(pointed.get(row.id, ())), model=model) for row, model in found]
+
+
+def _known(
+    connection: Connection, keys: Select[Any], most: Mapping[str, Any]
+) -> list[tuple[Row[Any], Row[Any]]] | None:
+    """Return the rows of the versions found, each with what is wanted of its model, if all but a few are at hand."""
+    if not remembering.is_on(connection, table=schema.versions):
+        return None
+    found = connection.execute(keys, most).all()
+    at_hand = ((key.id, resolution.known_version(connection, key.id)) for key in found)
+    known = {version_id: row for version_id, row in at_hand if row is not None}
+    missing = [key.id for key in found if key.id not in known]
+    if len(missing) > _FEW:
+        return None
+    if missing:
+        read = connection.execute(_BY_ID, {"wanted": missing}).all()
+        resolution.remember_versions(connection, read)
+        known.update((row.id, row) for row in read)
+    return [(known[key.id], key) for key in found]
+
+
+class _Statements(NamedTuple):
+    """A search, for the keys of the versions alone, and for all columns."""
+
+    keys: Select[Any]
+    rows: Select[Any]
 
 
 @lru_cache(maxsize=128)
-def _query(condition: str, order_by: str | None, after: str | None, dialect: str) -> Select[Any]:
-    """Return the statement of a search: the rows are found by the columns asked for, and then read as a whole."""
+def _statements(condition: str, order_by: str | None, after: str | None, dialect: str) -> _Statements:
+    """Return the statements of a search: rows are found by the columns asked for, and then read as a whole."""
     key = _VERSIONS.id if dialect == "postgresql" else literal_column("versions.rowid", BigInteger)
     owned = schema.versions.join(schema.models, _MODELS.id == _VERSIONS.model_id)
-    wanted = select(key.label("key"), _MODELS.name.label("model_name"), _MODELS.task_type).select_from(owned)
+    wanted = select(_VERSIONS.id, _MODELS.name, _MODELS.task_type).select_from(owned)
     if condition.strip():
         wanted = wanted.where(parse_filter(condition, _fields(dialect)))
     order: list[Any] = [_MODELS.name, _VERSIONS.sort_key.desc()]
@@ -56,13 +87,14 @@ def _query(condition: str, order_by: str | None, after: str | None, dialect: str
         order.insert(0, parse_order(order_by, _ORDERS, metrics=_VERSIONS.metrics, dialect=dialect))
     elif after is not None:
         wanted = wanted.where(_follows(after))
-    chosen = wanted.order_by(*order).limit(bindparam("most", type_=BigInteger)).subquery("chosen")
+    wanted = wanted.order_by(*order).limit(bindparam("most", type_=BigInteger))
+    chosen = wanted.with_only_columns(key.label("key"), _MODELS.name, _MODELS.task_type).subquery("chosen")
     found = schema.versions.join(chosen, chosen.c.key == key)
-    query = select(schema.versions, chosen.c.model_name, chosen.c.task_type).select_from(found)
-    if order_by is None:
-        return query
-    by = parse_order(order_by, {**_ORDERS, "name": chosen.c.model_name}, metrics=_VERSIONS.metrics, dialect=dialect)
-    return query.order_by(by, chosen.c.model_name, _VERSIONS.sort_key.desc())
+    query = select(schema.versions, chosen.c.name, chosen.c.task_type).select_from(found)
+    if order_by is not None:
+        by = parse_order(order_by, {**_ORDERS, "name": chosen.c.name}, metrics=_VERSIONS.metrics, dialect=dialect)
+        query = query.order_by(by, chosen.c.name, _VERSIONS.sort_key.desc())
+    return _Statements(keys=wanted, rows=query)
 
 
 @cache
@@ -110,7 +142,7 @@ def _follows(reference: str) -> ColumnElement[bool]:
 def _pointed(connection: Connection, models: set[str]) -> Mapping[str, list[str]]:
     """Return the aliases of the versions of some models, by the versions' ids."""
     pointed: dict[str, list[str]] = defaultdict(list)
-    if len(models) <= _FEW:
+    if len(models) <= _FEW_MODELS:
         for model_id in models:
             for alias, version_id in resolution.aliases_of(connection, model_id).items():
                 pointed[version_id].append(alias)
@@ -121,5 +153,10 @@ def _pointed(connection: Connection, models: set[str]) -> Mapping[str, list[str]
     return pointed
 
 
-_FEW = 3
+_FEW_MODELS = 3
 """Models whose aliases are asked for one by one, as those of the calls before may be known."""
+_FEW = 30
+"""Versions that DuckDB's index finds sooner than a scan does."""
+_AT_HAND = 1_000
+"""Versions of one search that are kept at hand."""
+_BY_ID = select(schema.versions).where(_VERSIONS.id.in_(bindparam("wanted", expanding=True)))

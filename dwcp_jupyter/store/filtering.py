@@ -86,8 +86,9 @@ def of_list(column: Any, *, dialect: str) -> Field:
         if said.key or not isinstance(said.value, str) or said.operator not in {"=", "!="}:
             said.refuse(f"write {said.field} = 'x' or {said.field} != 'x'.")
         is_in: ColumnElement[bool]
-        if dialect == "duckdb":
-            is_in = sa.func.json_contains(column, schema.dump(said.value))
+        if dialect == "duckdb":  # the text tells quickly where to look: all of it was written by `schema.dump`
+            wanted = schema.dump(said.value)
+            is_in = sa.func.contains(column, wanted) & sa.func.json_contains(column, wanted)
         elif dialect == "postgresql":
             is_in = sa.cast(column, JSONB).contains([said.value])
         else:
@@ -121,9 +122,8 @@ def of_json(column: Any, *, dialect: str) -> Field:
 def json_number(column: Any, key: str, dialect: str) -> ColumnElement[Any]:
     """Return the number that a JSON object holds under a key; null for anything else."""
     path = _path(key, dialect)
-    if dialect == "duckdb":
-        is_text = sa.func.json_type(column, path) == "VARCHAR"
-        return sa.case((sa.not_(is_text), sa.try_cast(sa.func.json_extract_string(column, path), sa.Double)))
+    if dialect == "duckdb":  # a text keeps its quotes, and is no number with them
+        return sa.try_cast(sa.cast(sa.func.json_extract(column, path), sa.Text), sa.Double)
     if dialect == "postgresql":
         found = sa.cast(column, JSONB)[key]
         return sa.case((sa.func.jsonb_typeof(found) == "number", sa.cast(found.astext, sa.Double)))

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, Table, event
 
-__all__ = ["begin", "forget", "put", "rows_of", "watch"]
+__all__ = ["begin", "forget", "is_on", "known", "put", "rows_of", "watch"]
 
 _KEPT = "dwcp_remembered"
 _MOST_ROWS = 2_000
@@ -22,8 +22,34 @@ _MOST_ROWS = 2_000
 _INSERT = re.compile(r'INSERT INTO "(\w+)"')
 
 _Rows = Sequence[Row[Any] | tuple[Any, ...]]
-_Memory = dict[str, dict[tuple[Any, ...], Any]]
-"""Rows by the table that they were read from, and by statement and parameters."""
+
+
+class _Known:
+    """The rows that are known of one table, by statement and parameters."""
+
+    __slots__ = ("_rows", "_size")
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[Any, ...], Any] = {}
+        self._size = 0
+
+    def get(self, key: tuple[Any, ...]) -> Any:
+        return self._rows.get(key)
+
+    def keep(self, key: tuple[Any, ...], found: _Rows) -> None:
+        size = max(1, len(found))  # to know that there is none takes room too
+        if key in self._rows:
+            self._size -= max(1, len(self._rows.pop(key)))
+        if self._size + size > _MOST_ROWS:
+            self._rows.clear()
+            self._size = 0
+        if size <= _MOST_ROWS:
+            self._rows[key] = found
+            self._size += size
+
+
+_Memory = dict[str, _Known]
+"""What is known by the names of tables."""
 
 
 def rows_of(
@@ -36,29 +62,37 @@ def rows_of(
     statement : Select
         One that is made once: it is known again by its identity.
     """
+    found = known(connection, statement, parameters, table=table)
+    if found is None:
+        found = connection.execute(statement, parameters).all()
+        put(connection, statement, parameters, found, table=table)
+    return found
+
+
+def known(
+    connection: Connection, statement: Select[Any], parameters: Mapping[str, Any], *, table: Table
+) -> Sequence[Row[Any]] | None:
+    """Return what `rows_of` would without asking the database, or None."""
     memory: _Memory | None = connection.info.get(_KEPT)
-    if memory is None:
-        return connection.execute(statement, parameters).all()
-    key = (id(statement), *parameters.values())
-    known = memory.setdefault(table.name, {})
-    if key not in known:
-        found: Sequence[Row[Any]] = connection.execute(statement, parameters).all()
-        if sum(map(len, known.values())) + len(found) > _MOST_ROWS:
-            known.clear()
-        if len(found) > _MOST_ROWS:
-            return found
-        known[key] = found
-    kept: Sequence[Row[Any]] = known[key]
-    return kept
+    if memory is None or table.name not in memory:
+        return None
+    found: Sequence[Row[Any]] | None = memory[table.name].get((id(statement), *parameters.values()))
+    return found
 
 
 def put(
     connection: Connection, statement: Select[Any], parameters: Mapping[str, Any], rows: _Rows, *, table: Table
 ) -> None:
-    """Keep what `rows_of` would read after a write of `rows`."""
+    """Keep what `rows_of` would read, for instance after a write of `rows`."""
     memory: _Memory | None = connection.info.get(_KEPT)
     if memory is not None:
-        memory.setdefault(table.name, {})[id(statement), *parameters.values()] = rows
+        memory.setdefault(table.name, _Known()).keep((id(statement), *parameters.values()), rows)
+
+
+def is_on(connection: Connection, *, table: Table | None = None) -> bool:
+    """Return whether what is read is kept at all; with a `table`, whether something of it is."""
+    memory: _Memory | None = connection.info.get(_KEPT)
+    return memory is not None and (table is None or table.name in memory)
 
 
 def begin(connection: Connection) -> None:
