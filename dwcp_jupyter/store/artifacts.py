@@ -20,7 +20,7 @@ from typing import Any
 
 from dwcp_jupyter import hashing
 from dwcp_jupyter.exceptions import ArtifactNotFoundError, IntegrityError, WorkspaceError
-from dwcp_jupyter.store.filesystems import Place
+from dwcp_jupyter.store.filesystems import Place, written_whole
 
 __all__ = ["Artifact", "ArtifactStore", "Blob"]
 
@@ -292,31 +292,21 @@ class ArtifactStore:
                 elif source is not None:
                     self._filesystem.put_file(os.fspath(source), target)
             return
-        folder = Path(target).parent
-        partial = folder / f".{uuid.uuid4().hex}.partial"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with partial.open("xb") as stream:
+            with written_whole(Path(target)) as stream:
                 if data is not None:
                     stream.write(data)
                 elif source is not None:
                     with source.open("rb") as original:
                         shutil.copyfileobj(original, stream, 1 << 20)
                 stream.flush()
-                os.fsync(stream.fileno())
-            self._check(sha256, hashing.sha256_file(partial))
-            partial.chmod(0o444)
-            partial.replace(target)
-            _flush_folder(folder)
+                self._check(sha256, hashing.sha256_file(Path(stream.name)))
+                os.fchmod(stream.fileno(), 0o444)
         except OSError as exc:
-            partial.unlink(missing_ok=True)
             raise WorkspaceError(
                 f"Artifact {sha256[:12]}… cannot be written below '{self._base}': {exc.strerror or exc}. "
                 "Nothing of it was kept. Free space there, or move the workspace by DWCP_HOME."
             ) from exc
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
 
 
 def _is_sum(text: str) -> bool:
@@ -328,11 +318,3 @@ def _written_at(info: Mapping[str, Any]) -> datetime:
     said = info.get("mtime", info.get("LastModified", info.get("created", 0.0)))
     moment = said if isinstance(said, datetime) else datetime.fromtimestamp(float(said), tz=UTC)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 
 from dwcp_jupyter.exceptions import MissingExtraError, WorkspaceError
 
-__all__ = ["Place"]
+__all__ = ["Place", "written_whole"]
 
 _LOCAL = {None, "file", "local"}
 _S3 = {"s3", "s3a"}
@@ -88,17 +88,8 @@ class Place:
         if not self.is_local:  # object stores show an object only when it is whole
             self.filesystem.pipe_file(path, data)
             return
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{uuid.uuid4().hex}.partial")
-        try:
-            with partial.open("xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with written_whole(Path(path)) as stream:
+            stream.write(data)
 
     @contextmanager
     def speaking(self, doing: str, *, may_miss: bool = False) -> Iterator[None]:
@@ -118,6 +109,30 @@ class Place:
                 f"The artifact store '{self.location}' could not be {doing}: {_reason(exc)}. Nothing half-written is "
                 f"visible there. {_remedy(exc)}, then repeat."
             ) from exc
+
+
+@contextmanager
+def written_whole(target: Path) -> Iterator[BinaryIO]:
+    """Yield a stream whose file lies at `target` after the block, flushed with its name; after an error none does."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        with partial.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(target)
+        _flush_folder(target.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
 import os
 import sys
 import threading
@@ -24,20 +23,19 @@ from sqlalchemy.exc import DBAPIError
 
 from dwcp_jupyter import clock, config
 from dwcp_jupyter.events import Actor, ChainBreak, Event, Record, local_actor
-from dwcp_jupyter.exceptions import LeaseTimeoutError, SettingError, WorkspaceError
-from dwcp_jupyter.extras import require
+from dwcp_jupyter.exceptions import WorkspaceError
 from dwcp_jupyter.store import event_log, remembering, schema
 from dwcp_jupyter.store.combining import Operation, Spool, Ticket, Write
-from dwcp_jupyter.store.connections import Connections, LeasedConnections, PooledConnections, is_removed
+from dwcp_jupyter.store.connections import Connections, is_removed
+from dwcp_jupyter.store.databases import connections_to, explained, file_of, url_of
 from dwcp_jupyter.store.inserting import insert_rows
+from dwcp_jupyter.store.leased import LeasedConnections
 from dwcp_jupyter.store.migrations import is_founded, migrate
 from dwcp_jupyter.store.place import place_of
 
 __all__ = ["Metadata", "Transaction"]
 
 _CHECKED = "dwcp_schema"
-_PAGE_ROWS = 1_000
-"""Up to this size DuckDB finds the rows of a page before it reads their columns."""
 
 
 class Transaction:
@@ -91,7 +89,7 @@ class Metadata:
 
     def __init__(self, root: Path, *, settings: config.Dwcp, now: clock.Clock = clock.utc_now) -> None:
         self.root = root
-        self.url = _url(root, settings.metadata_url)
+        self.url = url_of(root, settings.metadata_url)
         self.dialect = self.url.get_backend_name()
         self._timeout_s = settings.lease_timeout_s
         self._now = now
@@ -116,7 +114,7 @@ class Metadata:
             yield outer if actor is None else outer.acting(actor)
             return
         self._create_workspace()
-        with _readable(self.url, self._timeout_s), self._open().connection() as opened:
+        with explained(self.url, self._timeout_s), self._open().connection() as opened:
             self._check_schema(opened)
             connection = opened.execution_options(dwcp_write=True)
             with _transaction(connection):
@@ -154,7 +152,7 @@ class Metadata:
         assert isinstance(connections, LeasedConnections)
         ticket = connections.spool.ticket(operation, write)
         try:
-            with _readable(self.url, self._timeout_s), connections.connection_unless(ticket.wait) as opened:
+            with explained(self.url, self._timeout_s), connections.connection_unless(ticket.wait) as opened:
                 if opened is not None:
                     return self._as_holder(operation, write, ticket, connections.spool)
             result = ticket.answer()
@@ -227,7 +225,7 @@ class Metadata:
             with _empty() as connection:
                 yield connection
         else:
-            with _readable(self.url, self._timeout_s), connect(self._open()) as opened:
+            with explained(self.url, self._timeout_s), connect(self._open()) as opened:
                 if opened is None:
                     yield None
                     return
@@ -242,11 +240,11 @@ class Metadata:
     @property
     def exists(self) -> bool:
         """Whether anything was ever written."""
-        path = _file(self.url)
+        path = file_of(self.url)
         if path is not None:
             return path.exists()
         if not self._is_founded:
-            with _readable(self.url, self._timeout_s), self._open().connection() as opened:
+            with explained(self.url, self._timeout_s), self._open().connection() as opened:
                 self._is_founded = is_founded(opened)
         return self._is_founded
 
@@ -309,7 +307,7 @@ class Metadata:
     def _open(self) -> Connections:
         with self._mutex:
             if self._connections is None:
-                self._connections = _connections(self.url, self.root, self._timeout_s)
+                self._connections = connections_to(self.url, self.root, self._timeout_s)
             return self._connections
 
     def _check_schema(self, connection: Connection) -> None:
@@ -403,44 +401,6 @@ def _transaction(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _readable(url: sa.URL, timeout_s: float) -> Iterator[None]:
-    """Translate what a database says when it is busy, full or damaged."""
-    try:
-        yield
-    except DBAPIError as exc:
-        reason = str(exc.orig).strip().splitlines()[0] if exc.orig is not None and str(exc.orig).strip() else str(exc)
-        lowered = reason.lower()
-        if any(sign in lowered for sign in _BUSY):
-            raise LeaseTimeoutError(path=_shown(url), holder_pid=None, waited_s=timeout_s) from exc
-        if isinstance(exc, sa.exc.IntegrityError):
-            raise
-        if url.get_backend_name() == "postgresql" and isinstance(exc, sa.exc.OperationalError):
-            raise WorkspaceError(
-                f"The metadata at '{_shown(url)}' cannot be reached: {reason}. A change that was being committed may "
-                "be kept or not: look at the server and DWCP_METADATA_URL, then at %audit, and repeat what is missing."
-            ) from exc
-        if url.get_backend_name() == "postgresql" and any(sign in lowered for sign in _REFUSED):
-            raise WorkspaceError(
-                f"The database does not let {url.username or 'this role'} do that: {reason}. Nothing of this change "
-                "was kept. Act in your own name, or ask the owner of the database."
-            ) from exc
-        if any(sign in lowered for sign in _UNUSABLE):
-            raise WorkspaceError(
-                f"The metadata at '{_shown(url)}' cannot be used: {reason}. "
-                "Nothing of this change was kept. Free space or mend the file (or restore a copy), then repeat."
-            ) from exc
-        raise
-
-
-_REFUSED = ("row-level security", "permission denied", "must be owner")
-_BUSY = ("database is locked", "lock timeout")
-_UNUSABLE = (
-    *("no space", "disk", "i/o error", "io error", "file too large", "permission", "readonly", "read-only"),
-    *("not a valid duckdb", "not a database", "malformed", "corrupt"),
-)
-
-
-@contextmanager
 def _empty() -> Iterator[Connection]:
     """Yield a workspace with nothing in it, in memory."""
     engine = sa.create_engine("sqlite://")
@@ -450,90 +410,3 @@ def _empty() -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
-
-
-def _url(root: Path, setting: str) -> sa.URL:
-    if not setting or setting == "duckdb":
-        return sa.URL.create("duckdb", database=str(root / "metadata.duckdb"))
-    if setting == "sqlite":
-        return sa.URL.create("sqlite", database=str(root / "metadata.sqlite"))
-    try:
-        url = sa.make_url(setting)
-    except sa.exc.ArgumentError as exc:
-        raise SettingError(
-            f"metadata_url='{_without_password(setting)}' is no database URL. Use 'sqlite', sqlite:///path/file, or "
-            "postgresql://user@host/database."
-        ) from exc
-    if url.drivername in {"postgresql", "postgres"}:
-        return url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() not in _FACTORIES:
-        raise SettingError(
-            f"metadata_url names '{url.get_backend_name()}'. Metadata can lie in: {', '.join(sorted(_FACTORIES))}."
-        )
-    return url
-
-
-def _file(url: sa.URL) -> Path | None:
-    return Path(url.database) if url.get_backend_name() in {"duckdb", "sqlite"} and url.database else None
-
-
-def _shown(url: sa.URL) -> str:
-    """Return a file's path, or a URL without its password."""
-    return str(_file(url) or url.render_as_string(hide_password=True))
-
-
-def _without_password(text: str) -> str:
-    """Return what was meant for a URL without what stands before its last ``@``."""
-    head, at, tail = text.rpartition("@")
-    return f"{head.partition('//')[0]}//…@{tail}" if at else text
-
-
-def _duckdb(url: sa.URL, root: Path, timeout_s: float) -> Connections:
-    if sys.platform == "win32":
-        raise WorkspaceError(
-            "DuckDB metadata need POSIX file locks. On Windows set DWCP_METADATA_URL to a PostgreSQL URL."
-        )
-    if "?" in str(root):
-        raise WorkspaceError(
-            f"DuckDB cannot keep a file below '{root}': it takes what follows '?' for an option. Rename that folder, "
-            "or set DWCP_METADATA_URL=sqlite."
-        )
-    for library in ("duckdb", "pandas"):  # DuckDB imports pandas with its first parameter: not under the lease
-        importlib.import_module(library)
-    lock, spool = root / "metadata.lock", root / "run" / "spool"
-    if url.database and Path(url.database).absolute().parent != root.absolute():  # others may name that file too
-        lock, spool = Path(f"{url.database}.lock"), Path(f"{url.database}.spool")
-    return LeasedConnections(
-        url,
-        lock_path=lock,
-        timeout_s=timeout_s,
-        spool=Spool(spool),
-        connect_args={"config": {"threads": 1, "late_materialization_max_rows": _PAGE_ROWS}},
-    )
-
-
-def _pooled(url: sa.URL, _root: Path, timeout_s: float) -> Connections:
-    if url.drivername == "postgresql+psycopg":
-        require("psycopg", extra="postgres", purpose="Metadata on PostgreSQL")
-    try:
-        return PooledConnections(url, timeout_s=timeout_s)
-    except ModuleNotFoundError as exc:
-        raise SettingError(
-            f"metadata_url='{_shown(url)}' needs the driver '{exc.name}', which is not installed. Install it, or use "
-            "postgresql:// with: pip install 'dwcp-jupyter[postgres]'"
-        ) from exc
-    except sa.exc.NoSuchModuleError as exc:
-        raise SettingError(
-            f"metadata_url='{_shown(url)}' names a driver that SQLAlchemy does not know: {exc}."
-        ) from exc
-
-
-_FACTORIES: dict[str, Callable[[sa.URL, Path, float], Connections]] = {
-    "duckdb": _duckdb,
-    "sqlite": _pooled,
-    "postgresql": _pooled,
-}
-
-
-def _connections(url: sa.URL, root: Path, timeout_s: float) -> Connections:
-    return _FACTORIES[url.get_backend_name()](url, root, timeout_s)

@@ -11,7 +11,7 @@ from dwcp_jupyter import config, store
 from dwcp_jupyter.exceptions import DwcpError
 from dwcp_jupyter.registry import ModelMetadata, ModelRegistry
 from dwcp_jupyter.registry.searching import _FEW
-from dwcp_jupyter.store import connections, schema
+from dwcp_jupyter.store import leased, schema
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def metadata_url():
 @pytest.fixture
 def burst(monkeypatch):
     """Let calls of a slow machine be a burst too."""
-    monkeypatch.setattr(connections, "BURST_S", 2.0)
-    monkeypatch.setattr(connections, "LINGER_S", 2.0)
+    monkeypatch.setattr(leased, "BURST_S", 2.0)
+    monkeypatch.setattr(leased, "LINGER_S", 2.0)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from dwcp_jupyter import config, events, hashing, store
 from dwcp_jupyter.exceptions import LeaseTimeoutError, SettingError, WorkspaceError
-from dwcp_jupyter.store import connections
+from dwcp_jupyter.store import leased
 from dwcp_jupyter.store.metadata import Metadata
 from dwcp_jupyter.testing.metadata import MetadataContract
 
@@ -99,7 +99,7 @@ def test_a_burst_keeps_the_file_open_and_gives_it_back_soon_after(tmp_path):
         with stores.metadata.transaction() as tx:
             tx.record("model.updated", "model:x", number=number)
     held = stores.metadata._connections
-    assert isinstance(held, connections.LeasedConnections)
+    assert isinstance(held, leased.LeasedConnections)
     deadline = time.monotonic() + 10
     while held._lease.is_held:
         assert time.monotonic() < deadline

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, event, select, update
 
 from dwcp_jupyter import config, store
 from dwcp_jupyter.store import remembering, schema
-from dwcp_jupyter.store.connections import BURST_S, LINGER_S
+from dwcp_jupyter.store.leased import BURST_S, LINGER_S
 
 KEYS = select(schema.aliases.c.alias, schema.aliases.c.version_id).where(
     schema.aliases.c.model_id == bindparam("model")
