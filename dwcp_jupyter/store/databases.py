@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dwcp_jupyter.exceptions import LeaseTimeoutError, SettingError, WorkspaceError
 from dwcp_jupyter.extras import require
+from dwcp_jupyter.store import interrupting
 from dwcp_jupyter.store.combining import Spool
 from dwcp_jupyter.store.connections import Connections
 from dwcp_jupyter.store.leased import LeasedConnections
@@ -78,8 +79,9 @@ def _duckdb(url: sa.URL, root: Path, timeout_s: float) -> Connections:
             f"DuckDB cannot keep a file below '{root}': it takes what follows '?' for an option. Rename that folder, "
             "or set DWCP_METADATA_URL=sqlite."
         )
-    for library in ("duckdb", "pandas"):  # DuckDB imports pandas with its first parameter: not under the lease
-        importlib.import_module(library)
+    with interrupting.held():  # a library that is stopped while it is imported stays broken
+        for library in ("duckdb", "pandas"):  # DuckDB imports pandas with its first parameter: not under the lease
+            importlib.import_module(library)
     lock, spool = root / "metadata.lock", root / "run" / "spool"
     if url.database and Path(url.database).absolute().parent != root.absolute():  # others may name that file too
         lock, spool = Path(f"{url.database}.lock"), Path(f"{url.database}.spool")
@@ -160,6 +162,10 @@ def explained(url: sa.URL, timeout_s: float) -> Iterator[None]:
                 f"The metadata at '{_shown(url)}' cannot be used: {reason}. "
                 "Nothing of this change was kept. Free space or mend the file (or restore a copy), then repeat."
             ) from exc
+        raise
+    except RuntimeError as exc:
+        if interrupting.is_interruption(exc):
+            raise KeyboardInterrupt from exc
         raise
 
 

@@ -20,12 +20,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dwcp_jupyter.exceptions import LeaseTimeoutError
+from dwcp_jupyter.store import interrupting
 
 __all__ = ["Lease"]
 
 _log = logging.getLogger(__name__)
 _PATIENCE_S = 1.0
 _LOOK_S = 0.01
+_LET_IN_S = 0.1
+"""Longest time for which an interrupt waits while another process has the lease."""
 
 
 class Lease:
@@ -70,6 +73,7 @@ class Lease:
             is_taken = _try(descriptor)
             give_up_at = time.monotonic() + min(_PATIENCE_S, self._timeout_s)
             while not is_taken and until is not None and time.monotonic() < give_up_at:
+                interrupting.let_in()
                 if until(_LOOK_S):
                     os.close(descriptor)
                     return False
@@ -115,7 +119,8 @@ class Lease:
         wait = _Wait(descriptor, self._waiters_path)
         began = told = time.monotonic()
         try:
-            while not wait.is_over(0.0 if until is not None else min(_PATIENCE_S, self._timeout_s)):
+            while not wait.is_over(0.0 if until is not None else min(_LET_IN_S, self._timeout_s)):
+                interrupting.let_in()
                 if until is not None and until(_LOOK_S):
                     wait.give_up()
                     return None

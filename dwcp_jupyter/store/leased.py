@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from dwcp_jupyter.exceptions import LeaseTimeoutError, WorkspaceError
-from dwcp_jupyter.store import remembering
+from dwcp_jupyter.store import interrupting, remembering
 from dwcp_jupyter.store.combining import Spool
 from dwcp_jupyter.store.connections import is_removed, keep_through_forks, leave_alone, remember_file
 from dwcp_jupyter.store.lease import Lease
@@ -44,6 +44,8 @@ LOG_BYTES = 32 * 1024
 """How long DuckDB's log may be when the file is given back; a longer one is written into the file first."""
 
 _ATTACHED = "dwcp"
+_LET_IN_S = 0.1
+"""Longest time for which an interrupt waits while another thread is in a call."""
 _CLOSING_S = 2.0
 """Longest wait of a fork for the thread that gives the file back."""
 
@@ -86,20 +88,15 @@ class LeasedConnections:
         self._connection: Connection | None = None
         self._janitor: threading.Thread | None = None
         self._depth = 0
-        self._is_burst = False
+        self._is_burst = self._is_broken = False
         self._acquired_at = self._ended_at = self._close_at = float("-inf")
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Yield the connection under the lease."""
-        self._enter()
-        pid = os.getpid()
-        try:
-            assert self._connection is not None
-            yield self._connection
-        finally:
-            if os.getpid() == pid:
-                self._leave()
+        with self._entered() as opened:
+            assert opened is not None
+            yield opened
 
     @contextmanager
     def connection_at_once(self) -> Iterator[Connection | None]:
@@ -112,16 +109,28 @@ class LeasedConnections:
         self, is_done: Callable[[float], bool], *, patience_s: float | None = None
     ) -> Iterator[Connection | None]:
         """Yield the connection, or None if `is_done` (see `Lease.acquire`) while another process has the lease."""
-        if not self._enter(until=is_done, patience_s=patience_s):
-            self._ended_at = time.monotonic()  # answered by another process, it is a call of a burst all the same
-            yield None
-            return
-        pid = os.getpid()
+        with self._entered(until=is_done, patience_s=patience_s) as opened:
+            if opened is None:
+                self._ended_at = time.monotonic()  # answered by another process, it is a call of a burst all the same
+            yield opened
+
+    @contextmanager
+    def _entered(
+        self, *, until: Callable[[float], bool] | None = None, patience_s: float | None = None
+    ) -> Iterator[Connection | None]:
+        """Yield the connection, or None where `until` says so; after an interrupt in the block it is not used again."""
+        is_entered, pid = False, os.getpid()
         try:
-            yield self._connection
+            with interrupting.held():
+                is_entered = self._enter(until=until, patience_s=patience_s)
+            yield self._connection if is_entered else None
+        except BaseException as exc:
+            self._is_broken |= is_entered and interrupting.is_interruption(exc)
+            raise
         finally:
-            if os.getpid() == pid:
-                self._leave()
+            if is_entered and os.getpid() == pid:
+                with interrupting.held():
+                    self._leave()
 
     def _enter(self, *, until: Callable[[float], bool] | None = None, patience_s: float | None = None) -> bool:
         if self._is_orphan:
@@ -130,8 +139,7 @@ class LeasedConnections:
                 "which DuckDB cannot share. Start it by multiprocessing's 'spawn', or outside the call."
             )
         patience_s = self._timeout_s if patience_s is None else patience_s
-        if not self._mutex.acquire(timeout=patience_s):
-            raise LeaseTimeoutError(path=str(self._lock_path), holder_pid=os.getpid(), waited_s=patience_s)
+        self._take_turn(patience_s)
         try:
             if self._depth == 0:
                 self._is_burst = time.monotonic() - self._ended_at < BURST_S
@@ -146,10 +154,21 @@ class LeasedConnections:
             raise
         return True
 
+    def _take_turn(self, patience_s: float) -> None:
+        """Wait until no other thread is in a call."""
+        give_up_at = time.monotonic() + patience_s
+        while not self._mutex.acquire(timeout=max(0.0, min(_LET_IN_S, give_up_at - time.monotonic()))):
+            interrupting.let_in()
+            if time.monotonic() >= give_up_at:
+                raise LeaseTimeoutError(path=str(self._lock_path), holder_pid=os.getpid(), waited_s=patience_s)
+
     def _leave(self) -> None:
         try:
             self._depth -= 1
             if self._depth == 0:
+                if self._is_broken:
+                    self._drop()
+                    return
                 try:
                     self._settle(time.monotonic())
                 except (OSError, RuntimeError):  # no descriptor, no thread: what was written is written
@@ -215,12 +234,25 @@ class LeasedConnections:
         connection.close()
         self._engine.dispose()
 
+    def _drop(self) -> None:
+        """Close what an interrupt may have left half-done, with all that was not committed."""
+        connection, self._connection = self._connection, None
+        self._is_broken = False
+        try:
+            if connection is not None:
+                connection.invalidate()  # nothing is rolled back by SQLAlchemy, which may have lost count
+                self._discard(connection)
+        finally:
+            self._lease.release()
+            self._ended_at = time.monotonic()
+
     def _give_back(self) -> None:
         if self._connection is None:
             return
         connection, self._connection = self._connection, None
         try:
             try:
+                remembering.end(connection)
                 self._detach(connection)
             except BaseException:
                 self._discard(connection)

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from dwcp_jupyter import clock, config
 from dwcp_jupyter.events import Actor, ChainBreak, Event, Record, local_actor
 from dwcp_jupyter.exceptions import WorkspaceError
-from dwcp_jupyter.store import event_log, remembering, schema
+from dwcp_jupyter.store import event_log, interrupting, remembering, schema
 from dwcp_jupyter.store.combining import Operation, Spool, Ticket, Write
 from dwcp_jupyter.store.connections import Connections, is_removed
 from dwcp_jupyter.store.databases import connections_to, explained, file_of, url_of
@@ -381,23 +381,35 @@ def _has_tables(connection: Connection) -> bool:
 @contextmanager
 def _transaction(connection: Connection) -> Iterator[None]:
     """Commit or roll back, but never in a forked child: the transaction is its parent's."""
-    transaction, pid = connection.begin(), os.getpid()
+    transaction, pid = None, os.getpid()
     try:
+        with interrupting.held():
+            transaction = connection.begin()
         yield
-    except BaseException:
-        if os.getpid() == pid:
-            transaction.rollback()
-            remembering.forget(connection)
+    except BaseException as exc:
+        if transaction is not None and os.getpid() == pid:
+            with interrupting.held():
+                _roll_back(transaction, because=exc)
+                remembering.forget(connection)
         raise
     if os.getpid() != pid:
         raise WorkspaceError(
             f"This transaction belongs to process {pid}; a forked child cannot commit it. Open one there."
         )
     try:
-        transaction.commit()
+        with interrupting.held():
+            transaction.commit()
     except BaseException:
         remembering.forget(connection)
         raise
+
+
+def _roll_back(transaction: sa.RootTransaction, *, because: BaseException) -> None:
+    try:
+        transaction.rollback()
+    except (sa.exc.SQLAlchemyError, RuntimeError):
+        if not interrupting.is_interruption(because):
+            raise  # else the connection is closed, and with it the transaction
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import InvalidatePoolError
 
+from dwcp_jupyter.store import interrupting
 from dwcp_jupyter.store.connections import is_removed, keep_through_forks, leave_alone, remember_file
 
 __all__ = ["PooledConnections"]
@@ -40,6 +41,7 @@ class PooledConnections:
             sa.event.listen(self._engine, "connect", self._remember)
             sa.event.listen(self._engine, "checkout", self._refuse_removed)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
+            sa.event.listen(self._engine, "invalidate", _let_go)
         else:
             sa.event.listen(self._engine, "begin", self._begin_postgresql)
         self._local = threading.local()
@@ -65,15 +67,21 @@ class PooledConnections:
         if current is not None:
             yield current
             return
-        pid = os.getpid()
-        connection = self._engine.connect()
-        self._local.connection = connection
+        connection, pid = None, os.getpid()
         try:
+            connection = self._local.connection = self._engine.connect()
             yield connection
+        except BaseException as exc:
+            if connection is not None and os.getpid() == pid and interrupting.is_interruption(exc):
+                with interrupting.held():
+                    connection.invalidate()  # SQLAlchemy may have lost count of what is begun
+            raise
         finally:
             if os.getpid() == pid:
-                self._local.connection = None
-                connection.close()
+                with interrupting.held():
+                    self._local.connection = None
+                    if connection is not None:
+                        connection.close()
 
     @contextmanager
     def connection_at_once(self) -> Iterator[Connection | None]:
@@ -105,3 +113,11 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # a reader that later writes would fail with "database is locked" at once, however long the time-out
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("dwcp_write") else "BEGIN")
+
+
+def _let_go(connection: Any, _record: Any, _exc: BaseException | None) -> None:
+    """Give back SQLite's locks, which a connection keeps when it is closed while a statement of it is alive.
+
+    A notebook keeps the statement in the frames of its last error.
+    """
+    connection.rollback()
