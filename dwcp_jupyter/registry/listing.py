@@ -34,7 +34,7 @@ _MODELS, _VERSIONS, _ALIASES = schema.models.c, schema.versions.c, schema.aliase
 EVERYTHING = 2**62
 """A limit that nothing reaches."""
 _AHEAD_ROWS = 500
-"""Rows that are read at once where one page follows another: DuckDB takes twice as long for five pages as for one."""
+"""Rows that are read at once where one page follows another: DuckDB reads 500 in twice the time of 100."""
 _FIRST = select(schema.versions).where(_VERSIONS.model_id == bindparam("model"))
 _PAGE, _NEXT_PAGE = (
     query.order_by(_VERSIONS.sort_key.desc()).limit(bindparam("most", type_=BigInteger))

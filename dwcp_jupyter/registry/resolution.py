@@ -15,16 +15,17 @@ from sqlalchemy import Connection, Row, bindparam, select
 from dwcp_jupyter.exceptions import AmbiguousModelError, ModelNotFoundError, did_you_mean
 from dwcp_jupyter.registry import rows
 from dwcp_jupyter.registry.names import Reference, parse_reference
+from dwcp_jupyter.registry.stages import TRANSITIONS, Stage
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.store import remembering, schema
 
 __all__ = [
-    "alias_meant",
     "aliases_of",
     "aliases_to",
     "find_model",
     "known_version",
     "model_row",
+    "remember_aliases",
     "remember_versions",
     "resolve",
 ]
@@ -46,8 +47,17 @@ _ALIASES = (
 )
 
 
-def resolve(connection: Connection, reference: str, *, must_be_certain: bool = False) -> ModelVersion:
+def resolve(
+    connection: Connection, reference: str, *, must_be_certain: bool = False, takes_sealed: bool = False
+) -> ModelVersion:
     """Return the version that `reference` means.
+
+    Parameters
+    ----------
+    must_be_certain : bool
+        Whether to refuse what leaves a choice between versions, instead of taking the highest.
+    takes_sealed : bool
+        Whether to take the highest version that has a model file, where a choice is left and one has.
 
     Raises
     ------
@@ -63,7 +73,7 @@ def resolve(connection: Connection, reference: str, *, must_be_certain: bool = F
     elif parsed.selector is not None and parsed.stage is None:
         found = _named(connection, parsed.selector, model)
     else:
-        found = _highest(connection, parsed, model, reference if must_be_certain else None)
+        found = _highest(connection, parsed, model, reference if must_be_certain else None, takes_sealed=takes_sealed)
     if found is None:
         raise ModelNotFoundError(_explain_missing(connection, parsed, model.id))
     return found
@@ -105,7 +115,7 @@ def aliases_to(connection: Connection, *, model_id: str, version_id: str) -> tup
     return tuple(alias for alias, meant in aliases_of(connection, model_id).items() if meant == version_id)
 
 
-def alias_meant(connection: Connection, aliases: Mapping[str, str], *, model_id: str) -> None:
+def remember_aliases(connection: Connection, aliases: Mapping[str, str], *, model_id: str) -> None:
     """Keep what the aliases of a model mean after one of them was written."""
     remembering.put(connection, _ALIASES, {"model": model_id}, sorted(aliases.items()), table=schema.aliases)
 
@@ -152,10 +162,13 @@ def _named(connection: Connection, alias: str, model: Row[Any]) -> ModelVersion 
     return None if version_id is None else _value(connection, version_id, model)
 
 
-def _highest(connection: Connection, parsed: Reference, model: Row[Any], certain: str | None) -> ModelVersion | None:
+def _highest(
+    connection: Connection, parsed: Reference, model: Row[Any], certain: str | None, *, takes_sealed: bool
+) -> ModelVersion | None:
     """Return the highest version of a model, or of a stage of it; where that must be `certain`, the only one."""
     table = schema.versions.c
-    query = select(table.id, table.version).where(table.model_id == model.id).order_by(table.sort_key.desc())
+    query = select(table.id, table.version).where(table.model_id == model.id)
+    query = query.order_by(*([table.sha256.is_(None)] if takes_sealed else []), table.sort_key.desc())
     if parsed.stage is not None:
         query = query.where(table.stage == str(parsed.stage))
     meant = connection.execute(query.limit(1) if certain is None else query).all()
@@ -179,7 +192,7 @@ def _explain_missing(connection: Connection, parsed: Reference, model_id: str) -
         near = did_you_mean(str(parsed.version), known)
         return f"No version {parsed.version} of '{parsed.name}'.{near} It has: {listed}."
     if parsed.stage is not None:
-        remedy = f"Move one there with %promote {parsed.name}@{known[0]} {parsed.stage}."
+        remedy = _way_to(connection, parsed.stage, name=parsed.name, model_id=model_id)
         return f"No version of '{parsed.name}' is in {parsed.stage}. {remedy}"
     aliases = list(
         connection.execute(select(schema.aliases.c.alias).where(schema.aliases.c.model_id == model_id)).scalars()
@@ -188,3 +201,20 @@ def _explain_missing(connection: Connection, parsed: Reference, model_id: str) -
         f"No alias '{parsed.selector}' of '{parsed.name}'.{did_you_mean(str(parsed.selector), aliases)} "
         f"It has the aliases: {', '.join(aliases) or 'none'}; versions: {listed}."
     )
+
+
+def _way_to(connection: Connection, target: Stage, *, name: str, model_id: str) -> str:
+    """Return how the highest version comes to a stage that is the nearest to it."""
+    table = schema.versions.c
+    query = select(table.version, table.stage, table.sha256).where(table.model_id == model_id)
+    ways: list[list[str]] = []
+    for row in connection.execute(query.order_by(table.sort_key.desc())):
+        onward = TRANSITIONS[Stage(row.stage)] if row.sha256 or target is Stage.ARCHIVED else frozenset()
+        if target in onward:
+            return f"Move one there with %promote {name}@{row.version} {target}."
+        ways += [
+            [f"%promote {name}@{row.version} {between}", f"%promote {name}@{row.version} {target}"]
+            for between in onward
+            if target in TRANSITIONS[between]
+        ]
+    return f"Move one there with {ways[0][0]}, then {ways[0][1]}." if ways else f"Register one with %%register {name}."

@@ -20,12 +20,13 @@ from typing import Any, BinaryIO
 
 import fsspec
 
-from dwcp_jupyter.exceptions import MissingExtraError, WorkspaceError
+from dwcp_jupyter.exceptions import MissingExtraError, WorkspaceError, did_you_mean
 
 __all__ = ["Place", "written_whole"]
 
 _LOCAL = {None, "file", "local"}
 _S3 = {"s3", "s3a"}
+_STORES = ("abfs", "az", "file", "gs", "hdfs", "s3", "sftp", "smb")
 _CLOCK_S = 600.0
 """How long the difference to the other clock is believed."""
 
@@ -67,8 +68,20 @@ class Place:
                 if self.protocol in _S3:
                     raise MissingExtraError(purpose="Keeping artifacts on S3", package="s3fs", extra="s3") from exc
                 raise WorkspaceError(f"'{self.location}' cannot be used for artifacts: {exc}.") from exc
+            except ValueError as exc:
+                raise WorkspaceError(self._unusable(exc)) from exc
             self._opened = (os.getpid(), filesystem, base)
         return self._opened
+
+    def _unusable(self, exc: ValueError) -> str:
+        known = fsspec.available_protocols()
+        if self.protocol in known:
+            return f"'{self.location}' cannot be used for artifacts: {_reason(exc)}. Look at DWCP_ARTIFACT_URL."
+        return (
+            f"'{self.location}' cannot be used for artifacts: no file system is known for '{self.protocol}'."
+            f"{did_you_mean(str(self.protocol), known)} Set DWCP_ARTIFACT_URL to a folder, or to a URL such as "
+            f"s3://bucket/prefix; known are {', '.join(_STORES)} and others of fsspec."
+        )
 
     def now(self) -> datetime:
         """Return the time of the clock that stamps what is written there."""
@@ -113,7 +126,7 @@ class Place:
 
 @contextmanager
 def written_whole(target: Path) -> Iterator[BinaryIO]:
-    """Yield a stream whose file lies at `target` after the block, flushed with its name; after an error none does."""
+    """Yield a stream whose file then lies at `target`, whole and flushed; what fails to write it leaves none."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{uuid.uuid4().hex}.partial")
     try:

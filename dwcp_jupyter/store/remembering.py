@@ -1,9 +1,9 @@
 """What was read while nobody else could write is still so.
 
 Under DuckDB's lease this process alone can change the metadata. So the rows of a small question (which model has this
-name, what do its aliases mean) are kept until the file is given back, this process writes to their table, or a
-transaction is rolled back: within a burst of calls they are asked once, where DuckDB plans each statement anew for half
-a millisecond. On the other databases, which others may change at any moment, nothing is kept.
+name, what do its aliases mean, what is this version) are kept until the file is given back, this process writes to
+their table, or a transaction is rolled back: within a burst of calls they are asked once, where DuckDB plans each
+statement anew for half a millisecond. On the other databases, which others may change at any moment, nothing is kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, Table, event
 
-__all__ = ["begin", "forget", "is_on", "known", "put", "rows_of", "watch"]
+__all__ = ["begin", "end", "forget", "is_on", "known", "put", "rows_of", "watch"]
 
 _KEPT = "dwcp_remembered"
 _MOST_ROWS = 2_000
@@ -36,16 +36,20 @@ class _Known:
     def get(self, key: tuple[Any, ...]) -> Any:
         return self._rows.get(key)
 
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
     def keep(self, key: tuple[Any, ...], found: _Rows) -> None:
-        size = max(1, len(found))  # to know that there is none takes room too
         if key in self._rows:
             self._size -= max(1, len(self._rows.pop(key)))
+        size = max(1, len(found))  # to know that there is none takes room too
+        if size > _MOST_ROWS:
+            return
         if self._size + size > _MOST_ROWS:
             self._rows.clear()
             self._size = 0
-        if size <= _MOST_ROWS:
-            self._rows[key] = found
-            self._size += size
+        self._rows[key] = found
+        self._size += size
 
 
 _Memory = dict[str, _Known]
@@ -72,7 +76,7 @@ def rows_of(
 def known(
     connection: Connection, statement: Select[Any], parameters: Mapping[str, Any], *, table: Table
 ) -> Sequence[Row[Any]] | None:
-    """Return what `rows_of` would without asking the database, or None."""
+    """Return what `rows_of` would, without asking the database; None where that is not at hand."""
     memory: _Memory | None = connection.info.get(_KEPT)
     if memory is None or table.name not in memory:
         return None
@@ -83,7 +87,7 @@ def known(
 def put(
     connection: Connection, statement: Select[Any], parameters: Mapping[str, Any], rows: _Rows, *, table: Table
 ) -> None:
-    """Keep what `rows_of` would read, for instance after a write of `rows`."""
+    """Keep rows at hand for `rows_of`: those that a write has made, or that were read by another statement."""
     memory: _Memory | None = connection.info.get(_KEPT)
     if memory is not None:
         memory.setdefault(table.name, _Known()).keep((id(statement), *parameters.values()), rows)
@@ -92,12 +96,17 @@ def put(
 def is_on(connection: Connection, *, table: Table | None = None) -> bool:
     """Return whether what is read is kept at all; with a `table`, whether something of it is."""
     memory: _Memory | None = connection.info.get(_KEPT)
-    return memory is not None and (table is None or table.name in memory)
+    return memory is not None and (table is None or bool(memory.get(table.name)))
 
 
 def begin(connection: Connection) -> None:
     """Keep from now on what is read: nobody else can write until `connection` has given its file back."""
     connection.info[_KEPT] = {}
+
+
+def end(connection: Connection) -> None:
+    """Keep nothing from now on."""
+    connection.info.pop(_KEPT, None)
 
 
 def forget(connection: Connection) -> None:
@@ -125,5 +134,5 @@ def _forget_written(connection: Connection, _cursor: Any, statement: str, *rest:
             memory.clear()
     elif context.isinsert or context.isupdate or context.isdelete:
         memory.pop(context.compiled.compile_state.dml_table.name, None)
-    elif context.isddl:
+    elif not context.compiled.statement.is_select:
         memory.clear()

@@ -15,8 +15,9 @@ from dwcp_jupyter.store import leased, schema
 
 
 @pytest.fixture
-def metadata_url():
-    return "duckdb"
+def registry(tmp_path):
+    with store.open(tmp_path / "w", settings=config.load(metadata_url="duckdb")) as stores:
+        yield ModelRegistry(stores)
 
 
 @pytest.fixture
@@ -72,6 +73,17 @@ def test_pages_that_follow_each_other_are_read_together(filled, monkeypatch):
     assert len(seen) == 4  # the first, four, three, and none after the last
 
 
+@pytest.mark.parametrize("metadata_url", ["sqlite", "postgresql"], indirect=True)
+def test_where_others_can_write_at_any_moment_no_page_is_read_ahead(tmp_path, metadata_url):
+    with store.open(tmp_path / "w", settings=config.load(metadata_url=metadata_url)) as stores:
+        registry = ModelRegistry(stores)
+        for number in range(4):
+            registry.register_model(ModelMetadata(name="m", version=f"1.{number}.0"))
+        with reads_of_versions() as seen:
+            assert walk(registry, 1) == [["1.3.0"], ["1.2.0"], ["1.1.0"], ["1.0.0"]]
+        assert len(seen) == 5
+
+
 @pytest.mark.usefixtures("burst")
 def test_pages_that_were_read_ahead_show_what_was_written_since(filled):
     def change(page):
@@ -103,6 +115,7 @@ def test_a_search_reads_the_versions_that_are_not_at_hand(filled):
             "m@1.5.0",
         ]
         assert len(seen) == 2
+        assert "versions.id IN" in seen[-1]
         assert len(filled.search_versions("")) == 40 > _FEW
         assert len(seen) == 3
 
@@ -145,11 +158,14 @@ TAGS = st.lists(st.sampled_from(["x", "xy", 'q"', "é", "\\"]), max_size=2, uniq
 CONDITIONS = st.sampled_from(
     ["", "tag = 'x'", "tag != 'é'", "metrics.f1 >= 3 and tag = 'xy'", "name = 'a' or tag = 'q\"'", "alias = 'best'"]
 )
+SEARCHES = st.tuples(st.just("search"), CONDITIONS, st.none(), st.none())
 CALLS = st.one_of(
     st.tuples(st.just("register"), NAMES, VERSIONS, TAGS, st.integers(0, 6)),
     st.tuples(st.just("tag"), REFERENCES, TAGS),
     st.tuples(st.just("alias"), REFERENCES, st.sampled_from(["best", "next"])),
     st.tuples(st.just("delete"), REFERENCES),
+    SEARCHES,
+    SEARCHES,
     st.tuples(st.just("search"), CONDITIONS, st.sampled_from([None, "metrics.f1 desc", "version"]), st.integers(1, 9)),
     st.tuples(st.just("page"), NAMES, st.none() | VERSIONS, st.integers(1, 3)),
     st.tuples(st.just("get"), REFERENCES),

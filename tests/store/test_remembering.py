@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from sqlalchemy import bindparam, delete, event, select, update
+from sqlalchemy import bindparam, delete, event, select, text, update
 
 from dwcp_jupyter import config, store
 from dwcp_jupyter.store import remembering, schema
@@ -75,6 +75,7 @@ def test_what_is_asked_twice_under_the_lease_is_read_once(metadata, statements):
         lambda tx: tx.insert(schema.aliases, [ROW | {"alias": "a"}, ROW | {"alias": "b"}]),
         lambda tx: tx.connection.exec_driver_sql("UPDATE aliases SET version_id = 'v3'"),
         lambda tx: tx.connection.exec_driver_sql("DELETE FROM aliases"),
+        lambda tx: tx.execute(text("UPDATE aliases SET version_id = 'v3'")),
     ],
 )
 def test_a_write_to_the_table_is_seen_by_the_next_question(metadata, write):
@@ -159,6 +160,36 @@ def test_many_rows_are_not_kept(metadata, statements):
     with metadata.read() as connection:
         assert len(ask(connection)) == len(ask(connection)) == len(rows) + 1
     assert len(statements) == 2
+
+
+def test_no_more_rows_are_kept_than_have_room(metadata):
+    rows = [ROW | {"model_id": f"m{number}"} for number in range(3 * remembering._MOST_ROWS)]
+    with metadata.transaction() as tx:
+        tx.insert(schema.aliases, rows)
+    with metadata.read() as connection:
+        for row in rows:
+            remembering.rows_of(connection, KEYS, {"model": row["model_id"]}, table=schema.aliases)
+            remembering.put(connection, KEYS, {"model": "m"}, [("a", "b")], table=schema.aliases)
+        known = connection.info[remembering._KEPT]["aliases"]
+        assert 1 < sum(map(len, known._rows.values())) == known._size <= remembering._MOST_ROWS
+
+
+def test_what_has_no_room_drives_nothing_out(metadata, statements):
+    with metadata.read() as connection:
+        ask(connection)
+        many = [("a", "b")] * (remembering._MOST_ROWS + 1)
+        remembering.put(connection, KEYS, {"model": "many"}, many, table=schema.aliases)
+        ask(connection)
+    assert len(statements) == 1
+
+
+def test_nothing_is_kept_once_the_file_is_given_back(metadata):
+    with metadata.read() as connection:
+        ask(connection)
+        assert remembering.is_on(connection, table=schema.aliases)
+    metadata.close()
+    with metadata.read() as connection:
+        assert not remembering.is_on(connection, table=schema.aliases)
 
 
 @pytest.mark.parametrize("metadata_url", ["sqlite", "postgresql"], indirect=True)
