@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
 from dwcp_jupyter.events import local_actor
-from dwcp_jupyter.exceptions import ApprovalError, ApprovalNotFoundError
-from dwcp_jupyter.registry import approvals, resolution
+from dwcp_jupyter.exceptions import ApprovalError, ApprovalNotFoundError, ModelNotFoundError
+from dwcp_jupyter.registry import aliasing, approvals, resolution
 from dwcp_jupyter.registry.acting import Acting
 from dwcp_jupyter.registry.approvals import Approval, ApprovalList, ApprovalState
+from dwcp_jupyter.registry.checking import check_choice
+from dwcp_jupyter.registry.names import ModelReference, reference_of
 from dwcp_jupyter.registry.policy_store import policy_for
 from dwcp_jupyter.registry.stages import Stage
-from dwcp_jupyter.registry.targets import Target, target_of
+from dwcp_jupyter.registry.targets import ProtectedAlias, Target, target_of
 
 __all__ = ["ApprovalCalls"]
 
@@ -19,7 +25,7 @@ class ApprovalCalls(Acting):
 
     def request_approval(
         self,
-        model_id: str,
+        model_id: ModelReference,
         requested_by: str | None = None,
         target_stage: Target | str = Stage.PRODUCTION,
         justification: str = "",
@@ -35,13 +41,15 @@ class ApprovalCalls(Acting):
 
         Raises
         ------
-        TransitionError, ApprovalError
+        TransitionError, InvalidNameError, ApprovalError
             If the version cannot go there, that takes no approval, or a request is open already.
         """
-        target = target_of(target_stage)
+        target, model_id = target_of(target_stage), reference_of(model_id)
         self._refuse_empty(model_id)
         with self._stores.metadata.transaction(self._acting(requested_by)) as tx:
             version = resolution.resolve(tx.connection, model_id, must_be_certain=True)
+            if isinstance(target, ProtectedAlias):
+                aliasing.check_distinct(tx.connection, version, target.alias)
             policy = policy_for(tx.connection, version.name, target)
             return approvals.request_approval(
                 tx, version, target, policy=policy, justification=justification, new_id=self._new_id()
@@ -61,23 +69,29 @@ class ApprovalCalls(Acting):
         """Return a request that was rejected; that ends it."""
         return self._decide(approval_id, approver, comments, is_approved=False)
 
-    def list_approvals(self, model_id: str | None = None, *, state: ApprovalState | str | None = None) -> ApprovalList:
+    def list_approvals(
+        self, model_id: ModelReference | None = None, *, state: ApprovalState | str | None = None
+    ) -> ApprovalList:
         """Return requests, the newest first.
 
         Parameters
         ----------
         model_id : str, optional
-            Only those of a version, or of all versions of a model.
+            Only those of a version, or of all versions of a model; of deleted ones by what they were called.
         state : ApprovalState, optional
             ``"pending"`` is the reviewers' inbox.
+
+        Raises
+        ------
+        ModelNotFoundError, InvalidMetadataError
+            If there is no such model, or no such state.
         """
-        wanted = None if state is None else ApprovalState(str(state))
+        wanted = None if state is None else check_choice(ApprovalState, state, field="state")
+        model_id = None if model_id is None else reference_of(model_id)
         with self._stores.metadata.read() as connection:
             found = approvals.list_approvals(connection, self._stores.clock(), state=wanted)
             if model_id is not None:
-                version = resolution.resolve(connection, model_id)
-                ids = {version.id} if "@" in model_id or model_id == version.id else None
-                found = [a for a in found if (a.version_id in ids if ids else a.model.startswith(f"{version.name}@"))]
+                found = _those_of(connection, found, model_id)
         return ApprovalList(found)
 
     def get_approval(self, approval_id: str) -> Approval:
@@ -109,3 +123,17 @@ class ApprovalCalls(Acting):
             raise ApprovalNotFoundError(f"There is no request '{text}': this workspace is empty.")
         with self._stores.metadata.transaction(self._acting(approver)) as tx:
             return approvals.decide(tx, text, is_approved=is_approved, comment=comment)
+
+
+def _those_of(connection: Connection, found: Iterable[Approval], reference: str) -> list[Approval]:
+    """Return the requests of a version, or of all versions of a model; of deleted ones by what they were called."""
+    try:
+        version = resolution.resolve(connection, reference)
+    except ModelNotFoundError:
+        former = [a for a in found if a.model == reference or a.model.startswith(f"{reference}@")]
+        if not former:
+            raise
+        return former
+    if "@" in reference or reference == version.id:
+        return [a for a in found if a.version_id == version.id]
+    return [a for a in found if a.model.startswith(f"{version.name}@")]

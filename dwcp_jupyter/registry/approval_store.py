@@ -89,7 +89,7 @@ def _value(connection: Connection, row: Row[Any], now: datetime) -> Approval:
     state, missing = _standing(connection, row, version, target, decisions, now)
     return Approval(
         id=row.id,
-        model=row.version_id if version is None else version.reference,
+        model=_former_reference(connection, row) if version is None else version.reference,
         version_id=row.version_id,
         stage=target,
         state=state,
@@ -101,6 +101,17 @@ def _value(connection: Connection, row: Row[Any], now: datetime) -> Approval:
         decisions=decisions,
         missing=missing,
     )
+
+
+def _former_reference(connection: Connection, row: Row[Any]) -> str:
+    """Return what a version was called that is deleted: as the trash, or the event of the request, says."""
+    trash, events = schema.trash.c, schema.events.c
+    found = connection.execute(select(trash.name, trash.version).where(trash.version_id == row.version_id)).first()
+    if found is not None:
+        return f"{found.name}@{found.version}"
+    is_it = (events.kind == "approval.requested") & events.body.contains(row.id, autoescape=True)
+    subject: str | None = connection.execute(select(events.subject).where(is_it)).scalar()
+    return row.version_id if subject is None else subject.removeprefix("model:")
 
 
 def _decisions(connection: Connection, approval_id: str) -> tuple[Decision, ...]:

@@ -76,19 +76,26 @@ class Check:
 
     def failure(self, evidence: Mapping[str, Mapping[str, Any]]) -> FailedCheck | None:
         """Return why the evidence does not pass, or None; evidence is by kind and name."""
-        name = self.path.partition(".")[2]
-        recorded = evidence.get(self.kind, {})
-        if self.limit is None:
-            return None if name in recorded else FailedCheck(check=str(self), found=f"no {name} is recorded")
+        name, recorded = self.path.partition(".")[2], evidence.get(self.kind, {})
+        found = self._missing_document(name, recorded) if self.limit is None else self._missed_limit(name, recorded)
+        return None if found is None else FailedCheck(check=str(self), found=found)
+
+    def _missing_document(self, name: str, recorded: Mapping[str, Any]) -> str | None:
+        if name not in recorded:
+            return f"no {name} is recorded"
+        return None if _is_said(recorded[name]) else f"recorded as {recorded[name]!r}, which names no document"
+
+    def _missed_limit(self, name: str, recorded: Mapping[str, Any]) -> str | None:
         if name not in recorded:
             near = did_you_mean(name, recorded)
-            return FailedCheck(check=str(self), found=f"not recorded.{near}" if near else "not recorded")
+            return f"not recorded.{near}" if near else "not recorded"
         value = recorded[name]
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return FailedCheck(check=str(self), found=f"recorded as {repr(value)[:60]}, which is no number")
+            return f"recorded as {repr(value)[:60]}, which is no number"
+        assert self.limit is not None
         if _OPERATORS[self.sign](value, self.limit):  # Python compares an integer of any size exactly
             return None
-        return FailedCheck(check=str(self), found=f"it is {_shown(value)}")
+        return f"it is {_shown(value)}"
 
     def result(self, evidence: Mapping[str, Mapping[str, Any]]) -> CheckResult:
         """Return what becomes of it, passed or not."""
@@ -136,6 +143,13 @@ def read_comparison(text: str) -> Check | None:
     if not math.isfinite(limit):
         raise ValueError(f"{text!r} compares with {limit}, which is no limit")
     return Check(path=match["path"], sign=match["sign"], limit=limit)
+
+
+def _is_said(value: Any) -> bool:
+    """Return whether a value tells which document there is: an empty one, or one for none, does not."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return bool(value) and value == value  # noqa: PLR0124 - not a number
 
 
 def _shown(value: float) -> str:

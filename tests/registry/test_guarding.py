@@ -298,6 +298,17 @@ class TestApprovals:
         assert asked.actor.assurance is Assurance.ASSERTED
         assert judged.payload["comment"] == "seen"
 
+    @pytest.mark.parametrize("is_collected", [False, True])
+    def test_a_request_keeps_the_name_of_a_version_that_is_deleted(self, guarded, clock, is_collected):
+        asked = guarded.request_approval("churn@1.0.0", "ready")
+        guarded.delete_model("churn@1.0.0")
+        if is_collected:
+            clock.move(days=400)
+            guarded.collect_garbage()
+        assert [(a.id, a.model) for a in guarded.list_approvals()] == [(asked.id, "churn@1.0.0")]
+        assert guarded.get_approval(asked.id).model == "churn@1.0.0"
+        assert [a.id for a in guarded.list_approvals("churn@1.0.0")] == [asked.id]
+
 
 class TestGates:
     POLICY = """
@@ -331,6 +342,15 @@ class TestGates:
         guarded.record_evidence(reference, "documents", {"model_card": "sha256:1"})
         assert guarded.evidence(reference)["metrics"] == {"test_accuracy": 0.92}
         assert guarded.promote_model(reference, "production").stage is Stage.PRODUCTION
+
+    @pytest.mark.parametrize("said", [None, "", "  ", False, 0, [], {}])
+    def test_what_names_no_document_is_none(self, guarded, said):
+        guarded.set_policy("production", {"reviewers": 0, "checks": [{"documents": ["dpia"]}]})
+        guarded.record_evidence("churn@1.0.0", "documents", {"dpia": said})
+        with pytest.raises(GateError, match=r"documents\.dpia exists: recorded as .*, which names no document"):
+            guarded.promote_model("churn@1.0.0", "production")
+        guarded.record_evidence("churn@1.0.0", "documents", {"dpia": {"sha256": "1"}})
+        assert guarded.promote_model("churn@1.0.0", "production").stage is Stage.PRODUCTION
 
     def test_a_models_own_policy_counts_before_that_for_all(self, guarded):
         guarded.set_policy("staging", {"checks": ["metrics.auc > 0.5"]})

@@ -196,3 +196,12 @@ class TestNumbersThatNoFloatHolds:
             tx.execute(schema.evidence.update().values(body='{"gap":1' + "0" * 400 + "}"))
         with pytest.raises(GateError, match=r"bias.gap <= 0.1: it is above 1.79769e\+308"):
             guarded.promote_model("churn@1.0.0", "production")
+
+
+def test_a_policy_for_what_is_hardly_another_name_is_warned_of(guarded, recwarn):
+    guarded.set_policy("production", {"reviewers": 3}, model="later")
+    guarded.set_policy("production", {"reviewers": 3}, model="churn")
+    assert not recwarn
+    with pytest.warns(UserWarning, match=r"no model 'chrun' yet\..*churn"):
+        guarded.set_policy("production", {"reviewers": 3}, model="chrun")
+    assert guarded.policy("production", model="chrun").reviewers == 3
