@@ -1,5 +1,6 @@
 """A real shell with the magics, on a workspace of its own."""
 
+import atexit
 from contextlib import contextmanager
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -20,5 +21,12 @@ def opened_shell(tmp_path, monkeypatch):
     find().stop()
     find().close()
     dwcp_jupyter.unload_ipython_extension(shell)
-    shell.history_manager.end_session()
+    close_shell(shell)
     InteractiveShell.clear_instance()
+
+
+def close_shell(shell):
+    """Let go of a shell, which otherwise stays until the process ends and is then emptied with all others, slowly."""
+    shell.history_manager.end_session()
+    shell.history_manager.close()
+    atexit.unregister(shell.atexit_operations)

@@ -14,6 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import dwcp_jupyter
 from dwcp_jupyter import config, events, exceptions, magics
+from tests.shells import close_shell
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text()
@@ -46,6 +47,7 @@ def test_each_magic_is_in_the_table_with_an_example_and_its_line_of_python():
                 assert "in Python: ``dwcp_jupyter.Workspace()" in " ".join(text.split()), name
     finally:
         magics.unload(shell)
+        close_shell(shell)
 
 
 def test_each_error_is_in_the_tree_with_its_builtin():

@@ -119,11 +119,11 @@ class Tree:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         wait_until(lambda: self._reaped() and not any(_alive(p) for p in members), timeout_s=_GRACE_S)
-        for process in {*members, *self.members()}:
-            if _alive(process):
-                self.killed.append(_command(process))
-                _kill(process)
-        self.process.wait(timeout=_GRACE_S)
+        left = {process for process in (*members, *self.members()) if _alive(process)}
+        for process in left:
+            self.killed.append(_command(process))
+            _kill(process)
+        wait_until(lambda: self._reaped() and not any(_alive(p) for p in left), timeout_s=_GRACE_S)
 
     def _reaped(self) -> bool:
         return self.process.poll() is not None
