@@ -116,10 +116,12 @@ def export(settings: Dwcp) -> dict[str, str]:
 
 
 def _parse(name: str, text: str) -> Any:
+    trait = Dwcp.class_traits()[name]
     try:
-        return Dwcp.class_traits()[name].from_string(text)
+        return trait.from_string(text)
     except (TraitError, ValueError) as exc:
-        raise SettingError(f"DWCP_{name.upper()}='{text}' cannot be read: {exc}") from exc
+        wanted = {Bool: "true or false", Float: "a number", Int: "a whole number"}.get(type(trait), "a text")
+        raise SettingError(f"DWCP_{name.upper()}='{text}' cannot be read. Set it to {wanted}.") from exc
 
 
 def _assign(settings: Dwcp, name: str, value: Any, *, source: str) -> None:

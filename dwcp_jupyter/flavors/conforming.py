@@ -6,7 +6,7 @@ back, ISO 8601 text to times. Text is never read as a number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from dwcp_jupyter.exceptions import SignatureError, did_you_mean
 from dwcp_jupyter.flavors import tables
 from dwcp_jupyter.flavors.signature import Column, ColumnType
 
-__all__ = ["conform"]
+__all__ = ["conform", "find_misnamed", "listed"]
 
 _LARGEST = int(np.finfo(np.float64).max)
 _EXACT = 2**53
@@ -26,7 +26,8 @@ _EXACT = 2**53
 def conform(columns: Sequence[Column], data: Any, *, allow_missing: bool) -> pd.DataFrame:
     """Return `data` with these columns; see `Signature.conform`."""
     frame = _named(columns, data)
-    misnamed = _misnamed(columns, frame, allow_missing=allow_missing)
+    optional = {column.name for column in columns if allow_missing and column.nullable}
+    misnamed = find_misnamed([column.name for column in columns], frame, optional=optional)
     faults = dict(misnamed)
     converted: dict[str, Any] = {}
     for column in columns:
@@ -42,7 +43,7 @@ def conform(columns: Sequence[Column], data: Any, *, allow_missing: bool) -> pd.
         sentences.append("The data have no rows. Pass at least one.")
     if sentences:
         if misnamed:
-            sentences.append(f"The model takes: {_listed([column.name for column in columns])}.")
+            sentences.append(f"The model takes: {listed([column.name for column in columns])}.")
         raise SignatureError(" ".join(sentences), columns=tuple(faults))
     return pd.DataFrame(converted, index=frame.index, columns=list(converted))
 
@@ -55,18 +56,14 @@ def _named(columns: Sequence[Column], data: Any) -> pd.DataFrame:
     if isinstance(data, Mapping) and any(column.type is ColumnType.ARRAY for column in columns):
         data = _arrays_as_values(columns, data)
     frame = tables.to_frame(data)
-    if isinstance(data, (np.ndarray, list)) and not _has_names(data) and list(frame.columns) != names:
+    if isinstance(data, (np.ndarray, list)) and not tables.has_names(data) and list(frame.columns) != names:
         if only is not None and frame.shape[1] == 1:
             return frame.set_axis(names, axis=1)
         raise SignatureError(
             f"An array of {frame.shape[1]} columns has no names, and columns are matched by name. Pass a data frame "
-            f"with: {_listed(names)}."
+            f"with: {listed(names)}."
         )
     return frame
-
-
-def _has_names(data: Any) -> bool:
-    return bool(data.dtype.names) if isinstance(data, np.ndarray) else bool(data) and isinstance(data[0], Mapping)
 
 
 def _rank(value: Any) -> int:
@@ -88,14 +85,14 @@ def _arrays_as_values(columns: Sequence[Column], data: Mapping[str, Any]) -> Map
     return {name: [value] for name, value in data.items()}
 
 
-def _misnamed(columns: Sequence[Column], frame: pd.DataFrame, *, allow_missing: bool) -> dict[str, str]:
-    names = {column.name for column in columns}
-    given = set(frame.columns)
-    absent = [c.name for c in columns if c.name not in given and not (allow_missing and c.nullable)]
+def find_misnamed(names: Sequence[str], frame: pd.DataFrame, *, optional: Set[str] = frozenset()) -> dict[str, str]:
+    """Return a sentence for each column that is missing, unless it is optional, or is none of `names`."""
+    given, known = set(frame.columns), set(names)
+    absent = [name for name in names if name not in given and name not in optional]
     faults = {name: f"Column '{name}' is missing." for name in absent}
     for name in frame.columns:
-        if name not in names:
-            faults[name] = f"Column '{name}' is unknown.{did_you_mean(name, absent) or did_you_mean(name, names)}"
+        if name not in known:
+            faults[name] = f"Column '{name}' is unknown.{did_you_mean(name, absent) or did_you_mean(name, known)}"
     return faults
 
 
@@ -309,5 +306,6 @@ def _wrong(column: Column, value: Any) -> SignatureError:
     )
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return names as a message shows them."""
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

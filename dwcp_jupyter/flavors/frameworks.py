@@ -8,7 +8,7 @@ __all__ = ["Framework"]
 
 
 class Framework(StrEnum):
-    """What a model was made with."""
+    """What a model was made with; found by its other names too, such as ``"torch"`` or ``"scikit-learn"``."""
 
     SKLEARN = "sklearn"
     XGBOOST = "xgboost"
@@ -16,3 +16,16 @@ class Framework(StrEnum):
     PYTORCH = "pytorch"
     TENSORFLOW = "tensorflow"
     PYFUNC = "python_function"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Framework | None:
+        return cls(_OTHER_NAMES[value]) if isinstance(value, str) and value in _OTHER_NAMES else None
+
+
+_OTHER_NAMES = {
+    "scikit-learn": "sklearn",
+    "torch": "pytorch",
+    "keras": "tensorflow",
+    "pyfunc": "python_function",
+    "python": "python_function",
+}

@@ -19,10 +19,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dwcp_jupyter.exceptions import FlavorError
-from dwcp_jupyter.flavors import mlflow_function, mlflow_keras
+from dwcp_jupyter.flavors import mlflow_function, mlflow_keras, mlflow_signature
 from dwcp_jupyter.flavors.frameworks import Framework
 from dwcp_jupyter.flavors.package import PackageInfo, check_package, read_example
-from dwcp_jupyter.flavors.signature import Column, ColumnType, Signature
+from dwcp_jupyter.flavors.signature import Signature
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,23 +31,6 @@ __all__ = ["MlflowModel", "read_mlflow", "write_mlflow"]
 
 _DESCRIPTION = "MLmodel"
 _PYTORCH_FOLDER = "data"
-_TYPES = {
-    ColumnType.BOOL: "boolean",
-    ColumnType.INT: "long",
-    ColumnType.FLOAT: "double",
-    ColumnType.STRING: "string",
-    ColumnType.TIMESTAMP: "datetime",
-}
-_NARROW = {"int8": "integer", "int16": "integer", "int32": "integer", "float32": "float"}
-_COLUMNS = {
-    "boolean": (ColumnType.BOOL, "bool"),
-    "integer": (ColumnType.INT, "int32"),
-    "long": (ColumnType.INT, "int64"),
-    "float": (ColumnType.FLOAT, "float32"),
-    "double": (ColumnType.FLOAT, "float64"),
-    "string": (ColumnType.STRING, "string"),
-    "datetime": (ColumnType.TIMESTAMP, "timestamp"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +84,13 @@ def write_mlflow(package: str | os.PathLike[str], target: str | os.PathLike[str]
 def read_mlflow(path: str | os.PathLike[str]) -> MlflowModel:
     """Return what an MLflow model's folder holds. Nothing of it is loaded.
 
+    Of outputs that no column holds, and that no example shows, a warning tells.
+
+    Parameters
+    ----------
+    path : path
+        The folder, or the file ``MLmodel`` in it.
+
     Raises
     ------
     FlavorError
@@ -109,22 +99,25 @@ def read_mlflow(path: str | os.PathLike[str]) -> MlflowModel:
     import yaml
 
     folder = Path(path)
+    if folder.name == _DESCRIPTION and folder.is_file():
+        folder = folder.parent
     try:
         said = yaml.safe_load((folder / _DESCRIPTION).read_text(encoding="utf-8"))
         known = dict(said["flavors"])
-    except FileNotFoundError as exc:
+    except (FileNotFoundError, NotADirectoryError) as exc:
         raise FlavorError(f"'{folder}' has no file '{_DESCRIPTION}': it is no MLflow model. Name its folder.") from exc
     except (yaml.YAMLError, KeyError, TypeError, ValueError, UnicodeDecodeError) as exc:
         raise FlavorError(f"The '{_DESCRIPTION}' in '{folder}' cannot be read: {exc}.") from exc
     for name, key, version in _READABLE:
         conf = known.get(name)
         if isinstance(conf, Mapping) and (name != "python_function" or mlflow_function.is_ours(conf)):
+            example = _read_example(folder, said.get("saved_input_example_info"))
             return MlflowModel(
                 file=_model_file(folder, name, mlflow_keras.file_of(conf) if name in _KERAS else str(conf.get(key))),
                 framework=Framework.TENSORFLOW if name in _KERAS else Framework(name),
                 framework_version=conf.get(version),
-                signature=_read_signature(said.get("signature")),
-                example=_read_example(folder, said.get("saved_input_example_info")),
+                signature=mlflow_signature.read(said, name, has_example=example is not None),
+                example=example,
                 mlflow_version=said.get("mlflow_version"),
                 run_id=said.get("run_id"),
             )
@@ -268,8 +261,8 @@ def _write_description(
         "utc_time_created": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}",
     }
     if info.signature is not None:
-        said["signature"] = mlflow_keras.signature(info) or _signature(info.signature)
-    if example is not None and mlflow_keras.signature(info) is not None:
+        said["signature"] = mlflow_signature.written(info, folder / info.file)
+    if example is not None and mlflow_keras.tensor(info) is not None:
         said["saved_input_example_info"] = mlflow_keras.write_example(folder, example)
     elif example is not None:
         said["saved_input_example_info"] = {
@@ -280,43 +273,6 @@ def _write_description(
         record = json.loads(example.to_json(orient="split", index=False))
         (folder / "input_example.json").write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
     (folder / _DESCRIPTION).write_text(yaml.safe_dump(said, sort_keys=True, allow_unicode=True), encoding="utf-8")
-
-
-def _signature(signature: Signature) -> dict[str, Any]:
-    columns = [_column(column) for column in signature.inputs]
-    inputs = None if None in columns else json.dumps(columns, ensure_ascii=False)
-    return {"inputs": inputs, "outputs": None, "params": None}
-
-
-def _column(column: Column) -> dict[str, Any] | None:
-    required = not column.nullable
-    kind = _NARROW.get(column.dtype, _TYPES.get(column.type))
-    if column.type is ColumnType.ARRAY:
-        inner = "long" if column.dtype.startswith(("int", "uint")) else "double"
-        inner = "string" if column.dtype == "string" else inner
-        whole: dict[str, Any] = {"type": inner}
-        for _ in column.shape:
-            whole = {"type": "array", "items": whole}
-        return {"name": column.name, "required": required, **whole}
-    return None if kind is None else {"name": column.name, "required": required, "type": kind}
-
-
-def _read_signature(said: Any) -> Signature | None:
-    """Return a signature by columns; tensors and nested types are inferred anew from the example."""
-    try:
-        columns = json.loads(said["inputs"])
-        inputs = tuple(
-            Column(
-                name=str(column["name"]),
-                type=_COLUMNS[column["type"]][0],
-                dtype=_COLUMNS[column["type"]][1],
-                nullable=not column.get("required", True),
-            )
-            for column in columns
-        )
-    except (TypeError, KeyError, ValueError):
-        return None
-    return Signature(inputs=inputs) if inputs else None
 
 
 def _read_example(folder: Path, said: Any) -> pd.DataFrame | None:

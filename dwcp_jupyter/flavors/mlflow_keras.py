@@ -21,7 +21,7 @@ from dwcp_jupyter.flavors.signature import ColumnType
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PLACE", "describe", "file_of", "signature", "write_example"]
+__all__ = ["PLACE", "describe", "file_of", "tensor", "write_example"]
 
 _FOLDER = "data"
 PLACE = f"{_FOLDER}/model.keras"
@@ -51,13 +51,12 @@ def describe(info: PackageInfo) -> dict[str, Any]:
     }
 
 
-def signature(info: PackageInfo) -> dict[str, Any] | None:
-    """Return the signature of a Keras model that takes one array, as MLflow writes a tensor; None for any other."""
+def tensor(info: PackageInfo) -> dict[str, Any] | None:
+    """Return the input of a Keras model that takes one array, as MLflow writes a tensor; None for any other."""
     columns = () if info.signature is None or info.format != "keras" else info.signature.inputs
     if len(columns) != 1 or columns[0].type is not ColumnType.ARRAY:
         return None
-    tensor = {"type": "tensor", "tensor-spec": {"dtype": columns[0].dtype, "shape": [-1, *columns[0].shape]}}
-    return {"inputs": json.dumps([tensor]), "outputs": None, "params": None}
+    return {"type": "tensor", "tensor-spec": {"dtype": columns[0].dtype, "shape": [-1, *columns[0].shape]}}
 
 
 def write_example(folder: Path, example: pd.DataFrame) -> dict[str, Any]:

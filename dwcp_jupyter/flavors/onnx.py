@@ -20,7 +20,7 @@ from dwcp_jupyter.flavors.package import PackageInfo, installed
 from dwcp_jupyter.flavors.protocol import Flavor, ModelFacts, Prediction
 from dwcp_jupyter.flavors.signature import Column, ColumnType, Signature
 
-__all__ = ["FLAVOR", "open_session"]
+__all__ = ["FLAVOR", "open_session", "outputs_of"]
 
 _TYPES = {
     "tensor(float)": (ColumnType.FLOAT, "float32"),
@@ -56,6 +56,13 @@ def open_session(model: bytes | str | Path) -> Any:
         return runtime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # its errors share no class of their own
         raise FlavorError(f"ONNX Runtime cannot run the graph: {str(exc).strip()[:300]}. Export it again.") from exc
+
+
+def outputs_of(graph: bytes) -> tuple[Column, ...]:
+    """Return all outputs of a graph by their names; none where one is no tensor."""
+    session = open_session(graph)
+    given = _tensors_given(session)
+    return given if len(given) == len(session.get_outputs()) else ()
 
 
 class _OnnxFlavor:
@@ -184,8 +191,11 @@ def _signature(session: Any) -> Signature | None:
         columns = [Column(name=f"x{number}", type=kind, dtype=dtype) for number in range(inputs[0].shape[1])]
     else:
         return None
-    outputs = [_column(entry) for entry in session.get_outputs() if entry.type in _TYPES]
-    return Signature(inputs=tuple(columns), outputs=tuple(outputs))
+    return Signature(inputs=tuple(columns), outputs=_tensors_given(session))
+
+
+def _tensors_given(session: Any) -> tuple[Column, ...]:
+    return tuple(_column(entry) for entry in session.get_outputs() if entry.type in _TYPES)
 
 
 def _check_names(session: Any, signature: Signature) -> None:

@@ -80,12 +80,22 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What a model says of itself: its task, classes, input names and what its flavor needs to read it again."""
+    """What a model says of itself: its task, classes, input names and what its flavor needs to read it again.
+
+    Attributes
+    ----------
+    fitted_names : tuple of str, optional
+        The columns of the data frame that it was fitted on, if it was.
+    fitted_width : int, optional
+        How many columns it was fitted on, named or not.
+    """
 
     framework_version: str | None
     task: str | None = None
     classes: tuple[Any, ...] | None = None
     input_names: tuple[str, ...] | None = None
+    fitted_names: tuple[str, ...] | None = None
+    fitted_width: int | None = None
     signature: Signature | None = None
     packages: Mapping[str, str] = field(default_factory=dict)
     detail: Mapping[str, Any] = field(default_factory=dict)

@@ -11,8 +11,8 @@ from typing import Any
 
 from dwcp_jupyter import hashing
 from dwcp_jupyter.exceptions import DwcpError, FlavorError
+from dwcp_jupyter.flavors import examples, packing, protocol, tables
 from dwcp_jupyter.flavors import package as packages
-from dwcp_jupyter.flavors import packing, protocol
 from dwcp_jupyter.flavors.frameworks import Framework
 from dwcp_jupyter.flavors.loaded import LoadedModel
 from dwcp_jupyter.flavors.package import PackageInfo
@@ -50,9 +50,9 @@ def save_model(
         Fitted, of a framework that a flavor keeps.
     signature : Signature, optional
         Inferred from `input_example` and the model's answer to it; else from what the model says of its inputs.
-    input_example : DataFrame, optional
+    input_example : DataFrame, Arrow table, mapping, list of mappings, or array, optional
         Input that the model takes, shape (n_samples, n_inputs); all of it is used to infer the signature, its first
-        rows are kept.
+        rows are kept. The columns of an array take the names that the model was fitted on, if any.
 
     Raises
     ------
@@ -224,19 +224,26 @@ def _complete(
     folder: Path, info: PackageInfo, loaded: LoadedModel, facts: protocol.ModelFacts, given: _Given
 ) -> PackageInfo:
     """Infer what was not given, try the example on the model, write example and description."""
-    signature, flavor = given.signature, protocol.flavor_named(info.flavor)
+    said, flavor = given.signature, protocol.flavor_named(info.flavor)
+    signature = said if said is not None and said.inputs else None  # without inputs it tells of outputs alone
     if given.example is not None:
-        inputs = signature or Signature.infer(given.example)
-        loaded.info = replace(info, signature=inputs)
-        conformed = inputs.conform(given.example)
-        answer = loaded.predict_conformed(conformed)
+        example = given.example if signature else examples.as_fitted(given.example, facts.fitted_names)
+        signature = signature or Signature.infer(example)
+        loaded.info = replace(info, signature=signature)
+        conformed = signature.conform(example)
+        with examples.explained(conformed, facts):
+            answer = loaded.predict_conformed(conformed)
         if isinstance(flavor, protocol.Prover):
             flavor.prove(loaded.native, folder / info.file, conformed.head(_PROOF_ROWS), loaded.info)
-        signature = signature or Signature.infer(given.example, answer.values)
+        if not signature.outputs:
+            signature = replace(signature, outputs=tables.infer_columns(tables.to_outputs(answer.values)))
         packages.write_example(folder, conformed.head(_EXAMPLE_ROWS))
     elif signature is not None and info.is_safe:  # what the model itself says against the signature, it says now
         loaded.native = _load(flavor, folder / info.file, replace(info, signature=signature))
-    info = replace(info, signature=signature or facts.signature or _from_names(facts))
+    signature = signature or facts.signature or _from_names(facts)
+    if signature is not None and said is not None and said.outputs:
+        signature = replace(signature, outputs=said.outputs)
+    info = replace(info, signature=signature)
     packages.write_package(folder, info)
     return info
 

@@ -112,16 +112,18 @@ class _SklearnFlavor:
     def describe(self, model: Any, path: Path | None = None) -> ModelFacts:  # noqa: ARG002 - says all itself
         _check_is_model(model)
         classes = getattr(model, "classes_", None) if is_classifier(model) else None
-        has_names = getattr(model, "feature_names_in_", None) is not None
+        names = getattr(model, "feature_names_in_", None)
         signature = sklearn_inputs.signature_of(model)
         return ModelFacts(
             framework_version=sklearn.__version__,
             task="classification" if is_classifier(model) else "regression" if is_regressor(model) else None,
             classes=_labels_of(model, classes),
             input_names=None if signature is None else signature.names,
+            fitted_names=None if names is None else tuple(map(str, names)),
+            fitted_width=getattr(model, "n_features_in_", None),
             signature=signature,
             packages=installed("scikit-learn", "numpy", "scipy", "skops", "joblib", "xgboost", "xgboost-cpu"),
-            detail={"inputs": "text" if sklearn_inputs.takes_text(model) else "frame" if has_names else "array"},
+            detail={"inputs": "text" if sklearn_inputs.takes_text(model) else "array" if names is None else "frame"},
         )
 
     def save(self, model: Any, folder: Path) -> tuple[str, str]:

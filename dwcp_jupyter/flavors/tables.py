@@ -15,7 +15,7 @@ import pandas as pd
 from dwcp_jupyter.exceptions import SignatureError
 from dwcp_jupyter.flavors.signature import Column, ColumnType
 
-__all__ = ["infer_columns", "is_number", "is_sequence", "to_frame", "to_outputs"]
+__all__ = ["has_names", "infer_columns", "is_number", "is_sequence", "to_frame", "to_named_frame", "to_outputs"]
 
 
 def to_frame(data: Any) -> pd.DataFrame:
@@ -37,6 +37,35 @@ def to_frame(data: Any) -> pd.DataFrame:
     if repeated:
         raise SignatureError(f"Columns repeat: {', '.join(map(repr, repeated))}. Rename them first.", columns=repeated)
     return frame.set_axis(names, axis=1) if list(frame.columns) != names else frame
+
+
+def to_named_frame(data: Any, names: Sequence[str] | None) -> pd.DataFrame:
+    """Return `data` as a data frame; columns without names of their own take `names`, by their order.
+
+    Raises
+    ------
+    SignatureError
+        For what is no table, and for another number of columns without names.
+    """
+    frame = to_frame(data)
+    if not names or has_names(data) or list(frame.columns) == list(names):
+        return frame
+    if frame.shape[1] != len(names):
+        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+        raise SignatureError(
+            f"The data have {frame.shape[1]} columns without names, and the model takes {len(names)}: {shown}. Pass a "
+            "data frame with these, or as many columns."
+        )
+    return frame.set_axis(list(names), axis=1)
+
+
+def has_names(data: Any) -> bool:
+    """Return whether the columns of `data` have names of their own, as those of arrays and lists of rows have not."""
+    if isinstance(data, np.ndarray):
+        return bool(data.dtype.names)
+    if isinstance(data, pd.Series):
+        return data.name is not None
+    return not isinstance(data, (list, tuple)) or (bool(data) and isinstance(data[0], Mapping))
 
 
 def _as_frame(data: Any) -> pd.DataFrame:

@@ -44,6 +44,8 @@ class _XGBoostFlavor:
             task="classification" if kind in _CLASSIFIERS else "regression" if kind in _REGRESSORS else None,
             classes=_classes(model),
             input_names=tuple(map(str, names or _numbered(booster))),
+            fitted_names=None if names is None else tuple(map(str, names)),
+            fitted_width=int(booster.num_features()),
             signature=_signature(booster),
             packages=installed("xgboost", "xgboost-cpu", "numpy"),
             detail={"class": kind, "inputs": "array" if names is None else "frame", **_parameters(model)},

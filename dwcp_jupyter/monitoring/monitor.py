@@ -19,7 +19,9 @@ import pyarrow as pa
 from sqlalchemy import select
 
 from dwcp_jupyter import store
-from dwcp_jupyter.exceptions import MonitoringError
+from dwcp_jupyter.exceptions import MonitoringError, SignatureError
+from dwcp_jupyter.flavors import Signature
+from dwcp_jupyter.flavors.reference import to_reference
 from dwcp_jupyter.monitoring.alerts import Alert, AlertRoute, Severity, to_log
 from dwcp_jupyter.monitoring.comparison import Comparison, compare
 from dwcp_jupyter.monitoring.ground_truth import GroundTruth
@@ -91,7 +93,8 @@ class MLMonitor:
         Parameters
         ----------
         df : pandas.DataFrame, pyarrow.Table, or what a data frame can be made of
-            Shape (n_samples, n_columns): the version's inputs as they were in training. A column ``prediction`` with
+            Shape (n_samples, n_columns): the version's inputs as they were in training; the columns of an array take
+            the inputs' names. A column ``prediction`` with
             the model's answers lets drift of predictions be seen too.
         sensitivity : float
             Bound of the false alarm rate of a check, in (0, 1).
@@ -103,7 +106,7 @@ class MLMonitor:
         ValueError
             If `sensitivity` is no level, or the data cannot be kept.
         """
-        frame = _frame(df, "reference data")
+        frame = _frame(df, "reference data", self.version.signature)
         if not len(frame):
             raise MonitoringError(
                 f"The reference data of '{self.version.reference}' have no rows. Give the data it was trained on."
@@ -190,7 +193,7 @@ class MLMonitor:
             If there are no reference data, or the data have no column in common with them.
         """
         reference, sensitivity = self._reference()
-        current = self._logged(since, until) if df is None else _frame(df, "current data")
+        current = self._logged(since, until) if df is None else _frame(df, "current data", self.version.signature)
         expected = self._expected(reference, current)
         self._check_columns(current, expected)
         answers = None if PREDICTION in self._inputs() else PREDICTION
@@ -281,15 +284,12 @@ def _flat(table: pa.Table, *, prefix: str) -> pd.DataFrame:
     return flat
 
 
-def _frame(data: Any, what: str) -> pd.DataFrame:
-    if isinstance(data, pa.Table):
-        data = data.to_pandas()
+def _frame(data: Any, what: str, signature: Signature | None) -> pd.DataFrame:
     try:
-        frame = data if isinstance(data, pd.DataFrame) else pd.DataFrame(data)
-    except (ValueError, TypeError) as exc:
-        raise MonitoringError(
-            f"The {what} are of type '{type(data).__name__}', which is no table. Give a data frame."
-        ) from exc
+        table = to_reference(data, signature)
+    except SignatureError as exc:
+        raise MonitoringError(f"The {what} are of type '{type(data).__name__}' and cannot be compared: {exc}") from exc
+    frame = table.to_pandas() if isinstance(table, pa.Table) else table
     frame = pd.DataFrame(frame.set_axis([str(name) for name in frame.columns], axis=1))
     if not len(frame.columns):
         raise MonitoringError(f"The {what} have no columns. Give a data frame with the model's inputs.")

@@ -78,12 +78,13 @@ def find_break(connection: Connection, *, checkpoint: str | tuple[int, str] | No
     return None if altered is None else ChainBreak(seq=event_log.read_head(connection)[0] + 1, reason=altered)
 
 
-def difference(name: str, expected: Rows, found: Rows) -> str | None:
-    """Return in words where a table is not what it must be, or None."""
+def difference(name: str, expected: Rows, found: Rows, folded: Fold | None = None) -> str | None:
+    """Return in words where a table is not what it must be, or None; `folded` knows whose a row is."""
     suspects = [key for key in {*expected, *found} if expected.get(key) != found.get(key)]
     for key in sorted(suspects, key=str):
         known, row = expected.get(key), found.get(key)
-        called = _called(name, {**(row or {}), **(known or {})})
+        merged = {**(row or {}), **(known or {})}
+        called = _called(name, merged) + ("" if folded is None else _whose(name, merged, folded))
         if row is None:
             return f"{called} is gone from the table {name} without an event"
         if known is None:
@@ -106,7 +107,7 @@ def _find_altered_row(connection: Connection, folded: Fold) -> str | None:
             found = {key: row for key, row in found.items() if key in expected or key not in folded.endpoints.ever}
         else:
             expected = folded.tables[name]
-        fault = difference(name, expected, found)
+        fault = difference(name, expected, found, folded)
         if fault is not None:
             return fault
     return None
@@ -130,3 +131,14 @@ def _changed(proven: Proven, known: Mapping[str, Any], row: Mapping[str, Any]) -
 
 def _called(name: str, row: Mapping[str, Any]) -> str:
     return "'" + " ".join(str(row.get(word)) for word in TABLES[name].words) + "'"
+
+
+def _whose(name: str, row: Mapping[str, Any], folded: Fold) -> str:
+    """Return of which model or version a row is, in words; nothing where it says so itself, or nobody knows."""
+    if "name" in TABLES[name].words:
+        return ""
+    version = folded.tables["versions"].get((str(row.get("version_id")),))
+    model = folded.tables["models"].get((str((version or row).get("model_id")),))
+    if model is None:
+        return ""
+    return f" of '{model['name']}'" if version is None else f" of '{model['name']}@{version['version']}'"

@@ -31,6 +31,7 @@ __all__ = ["KIND", "ModelSignature", "as_evidence", "check_loaded", "find", "mak
 KIND = "signature"
 """The kind of evidence as which signatures are kept."""
 
+_CURVES = "curve secp256r1, which OpenSSL calls prime256v1, secp384r1 or secp521r1"
 _MAKE_KEY = "openssl ecparam -name prime256v1 -genkey -noout -out model.key, and openssl ec -in model.key -pubout"
 
 
@@ -86,8 +87,8 @@ def make(package: Path, private_key: str | os.PathLike[str], *, password: str | 
         signer = library.Config().use_elliptic_key_signer(private_key=Path(private_key), password=secret)
     except (OSError, ValueError, TypeError, AttributeError) as exc:
         raise ArtifactSignatureError(
-            f"'{private_key}' cannot be used to sign: {_sentence(exc)}. It must be the PEM file of an elliptic key, "
-            f"with its password if it has one; {_MAKE_KEY} make a pair."
+            f"'{private_key}' cannot be used to sign: {_sentence(exc)}. It must be the PEM file of an elliptic key "
+            f"({_CURVES}), with its password if it has one; {_MAKE_KEY} make a pair."
         ) from exc
     with tempfile.TemporaryDirectory(prefix="dwcp-signature-") as folder:
         place = Path(folder) / "model.sig"
@@ -201,5 +202,7 @@ def _library(part: str) -> Any:
 
 
 def _sentence(exc: BaseException) -> str:
+    if isinstance(exc, AttributeError) and "'curve'" in str(exc):  # the library asks every key for its curve
+        return "its key is none of an elliptic curve, but RSA, Ed25519 or another kind"
     text = str(exc).split(". See https", maxsplit=1)[0].strip().rstrip(".")
     return text or type(exc).__name__

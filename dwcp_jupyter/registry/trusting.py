@@ -73,9 +73,11 @@ def of_import(trust: flavors.Trust | str | None) -> flavors.Trust:
 
 def refused_import(file: Path, folder: str | os.PathLike[str], exc: UntrustedArtifactError) -> UntrustedArtifactError:
     """Return the refusal of an imported file, with the line that would allow it."""
+    is_source = file.suffix.lower() in {".py", ".zip"}
+    what = "a function kept by its source" if is_source else "a pickle"
     line = f"registry.import_mlflow('{os.fspath(folder)}', metadata, trust='{exc.sha256}')"
     return UntrustedArtifactError(
-        f"'{file.name}' of the model in '{os.fspath(folder)}' is a pickle with SHA-256 {exc.sha256}, which can run any "
+        f"'{file.name}' of the model in '{os.fspath(folder)}' is {what}, with SHA-256 {exc.sha256}. It can run any "
         "code when it is loaded, and nobody named its sum. That the folder is yours does not count for an import: you "
         f"unpacked it, somebody else made it. If you know who did, allow these bytes with: {line}",
         sha256=exc.sha256,

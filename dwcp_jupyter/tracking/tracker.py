@@ -218,9 +218,7 @@ class Tracker:
             row = _find(tx.connection, reference)
             if row.status == str(RunStatus.RUNNING) and not rows.is_killed(row):
                 raise RunError(f"Run '{row.name}' ({row.id[:8]}) is under way. End it first.")
-            versions = schema.versions.c
-            if (version := tx.execute(select(versions.version).where(versions.run_id == row.id)).scalar()) is not None:
-                raise RunError(f"Run '{row.name}' ({row.id[:8]}) made version {version}, whose lineage it is.")
+            _refuse_lineage(tx.connection, row)
             tx.execute(delete(schema.run_metrics).where(schema.run_metrics.c.run_id == row.id))
             tx.execute(delete(schema.runs).where(_RUNS.id == row.id))
             rows.refer(tx, row.id, {})
@@ -248,6 +246,21 @@ class Tracker:
     def _record(self, reference: str | RunRecord | ActiveRun) -> RunRecord:
         with self._stores.metadata.read() as connection:
             return rows.to_record(_find(connection, reference))
+
+
+def _refuse_lineage(connection: Connection, row: Row[Any]) -> None:
+    """Raise for a run from which versions were made."""
+    versions, models = schema.versions.c, schema.models.c
+    query = select(models.name, versions.version).join_from(
+        schema.versions, schema.models, models.id == versions.model_id
+    )
+    made = connection.execute(query.where(versions.run_id == row.id).order_by(versions.created_at)).all()
+    if made:
+        names = [f"'{name}@{version}'" for name, version in made]
+        raise RunError(
+            f"Run '{row.name}' ({row.id[:8]}) made {', '.join(names[:5])}{', …' if len(names) > 5 else ''}, whose "
+            f"lineage it is. Keep it, or delete what it made first: ws.registry.delete_model({names[0]})"
+        )
 
 
 def _find(connection: Connection, reference: str | RunRecord | ActiveRun) -> Row[Any]:

@@ -92,6 +92,8 @@ def test_a_function_comes_back_from_mlflow_with_its_sum_and_takes_a_decision(tmp
         folder = registry.export_mlflow("score", tmp_path / "out")
         with pytest.raises(UntrustedArtifactError) as caught:
             registry.import_mlflow(folder, ModelMetadata(name="back"))
+        assert "'function.zip' of the model in" in str(caught.value)
+        assert "is a function kept by its source, with SHA-256" in str(caught.value)
         there = read_package(registry.fetch("score", tmp_path / "package"))
         assert caught.value.sha256 == there.sha256
         registry.import_mlflow(folder, ModelMetadata(name="back"), trust=there.sha256)

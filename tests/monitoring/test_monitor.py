@@ -235,7 +235,7 @@ def test_drift_of_answers_alone_is_found(monitor, cancer):
     assert monitor.check_drift(features.assign(prediction=1)).drifted == ["prediction"]
 
 
-@pytest.mark.parametrize("kind", ["arrow", "dict", "records", "numbers as names"])
+@pytest.mark.parametrize("kind", ["arrow", "dict", "records", "array", "numbers as names"])
 def test_tables_of_any_kind_are_taken(monitor, cancer, kind):
     features, _ = cancer
     if kind == "numbers as names":
@@ -247,6 +247,7 @@ def test_tables_of_any_kind_are_taken(monitor, cancer, kind):
             "arrow": lambda: pa.Table.from_pandas(features),
             "dict": lambda: features.to_dict("list"),
             "records": lambda: features.to_dict("records"),
+            "array": features.to_numpy,
         }[kind]()
     assert monitor.check_drift(data).verdict is Verdict.NO_DRIFT
 

@@ -23,6 +23,12 @@ import mlflow.pyfunc, pandas as pd
 frame = pd.read_parquet(sys.argv[2])
 print(json.dumps(pd.DataFrame(mlflow.pyfunc.load_model(sys.argv[1]).predict(frame)).values.tolist()))
 """
+_OUTPUTS = """
+import json, sys
+import mlflow.models
+outputs = mlflow.models.get_model_info(sys.argv[1]).signature.outputs
+print(json.dumps(None if outputs is None else [(c.name, str(c.type), c.required) for c in outputs]))
+"""
 _SAVE = """
 import sys, pandas as pd, mlflow.sklearn, mlflow.xgboost
 from mlflow.models import infer_signature
@@ -237,3 +243,107 @@ def test_the_signature_and_the_example_travel(frame, tmp_path):
     read = flavors.read_mlflow(tmp_path / "out")
     assert read.signature.names == ("a", "b", "c")
     assert len(read.example) > 0
+
+
+@pytest.mark.parametrize(
+    ("make", "columns", "outputs"),
+    [
+        (pipelined, ["a", "b", "c"], [["prediction", "DataType.string", True]]),
+        (boosted, ["a", "b"], [["prediction", "DataType.float", True]]),
+    ],
+)
+def test_mlflow_reads_the_outputs_of_an_exported_version(registry, frame, tmp_path, make, columns, outputs):
+    registered = registry.register_model(ModelMetadata(name="m"), make(frame), input_example=frame[columns])
+    folder = registry.export_mlflow("m@1.0.0", tmp_path / "exported")
+    assert in_mlflow(tmp_path, _OUTPUTS, folder) == outputs
+    back = registry.import_mlflow(folder / "MLmodel", ModelMetadata(name="back"))
+    assert back.signature.outputs == registered.signature.outputs
+
+
+def test_mlflows_tensor_of_outputs_becomes_a_column(registry, frame, tmp_path):
+    frame.to_parquet(tmp_path / "frame.parquet")
+    in_mlflow(tmp_path, _SAVE, tmp_path / "theirs", tmp_path / "frame.parquet", "skops")
+    said = yaml.safe_load((tmp_path / "theirs" / "MLmodel").read_text())
+    assert json.loads(said["signature"]["outputs"])[0]["type"] == "tensor"
+    with_example = registry.import_mlflow(tmp_path / "theirs", ModelMetadata(name="one"))
+    del said["saved_input_example_info"]
+    (tmp_path / "theirs" / "MLmodel").write_text(yaml.safe_dump(said))
+    without = registry.import_mlflow(tmp_path / "theirs", ModelMetadata(name="two"))
+    for version, kind in ((with_example, "string"), (without, "object")):  # NumPy's type is all that MLflow says
+        assert [(c.name, str(c.type)) for c in version.signature.outputs] == [("prediction", kind)]
+
+
+def described(folder, *, inputs, outputs, **function):
+    """Write an MLmodel that says this signature beside a fitted model."""
+    known = {"python_function": {"loader_module": "mlflow.sklearn", **function}}
+    known["sklearn"] = {"pickled_model": "model.skops", "sklearn_version": "1.9.0"}
+    signature = {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs), "params": None}
+    (folder / "MLmodel").write_text(yaml.safe_dump({"flavors": known, "signature": signature}))
+
+
+TENSOR = {"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1]}}
+DOUBLES = [{"type": "double", "name": name, "required": True} for name in ("a", "b")]
+
+
+@pytest.fixture
+def theirs(frame, tmp_path):
+    from sklearn.linear_model import LogisticRegression
+
+    target = (frame["a"] > 0).astype(int)
+    flavors.save_model(LogisticRegression().fit(frame[["a", "b"]], target), tmp_path / "theirs")
+    return tmp_path / "theirs"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "found"),
+    [
+        ([TENSOR], [("prediction", "int", "int64")]),
+        ([{"type": "long", "name": "label", "required": True}], [("label", "int", "int64")]),
+        ([{"type": "double"}], [("prediction", "float", "float64")]),
+        (
+            [{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 2]}}],
+            [("prediction_0", "float", "float32"), ("prediction_1", "float", "float32")],
+        ),
+    ],
+)
+def test_outputs_are_read_where_no_example_shows_them(registry, theirs, outputs, found):
+    described(theirs, inputs=DOUBLES, outputs=outputs)
+    version = registry.import_mlflow(theirs, ModelMetadata(name="x"))
+    assert [(c.name, str(c.type), c.dtype) for c in version.signature.outputs] == found
+    described(theirs, inputs=[{**TENSOR, "tensor-spec": {"dtype": "float64", "shape": [-1, 2]}}], outputs=outputs)
+    version = registry.import_mlflow(theirs, ModelMetadata(name="x"))  # by the model's own names
+    assert version.signature.names == ("a", "b")
+    assert [(c.name, str(c.type), c.dtype) for c in version.signature.outputs] == found
+
+
+@pytest.mark.parametrize(
+    ("outputs", "function"),
+    [
+        ([{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 2, 3]}}], {}),
+        ([{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, -1]}}], {}),
+        ([{"type": "array", "items": {"type": "double"}, "name": "x"}], {}),
+        ([TENSOR], {"predict_fn": "predict_proba"}),
+    ],
+)
+def test_outputs_that_are_left_out_are_told(registry, theirs, outputs, function):
+    described(theirs, inputs=DOUBLES, outputs=outputs, **function)
+    with pytest.warns(UserWarning, match="signature's outputs were left out"):
+        version = registry.import_mlflow(theirs, ModelMetadata(name="x"))
+    assert version.signature.outputs == ()
+    assert version.signature.names == ("a", "b")
+
+
+def test_the_outputs_of_a_graph_are_written_by_its_own_names(registry, frame, tmp_path):
+    example = frame[["a"]].astype("float32").rename(columns={"a": "X"})
+    registry.register_model(ModelMetadata(name="m"), graph(frame), input_example=example)
+    folder = registry.export_mlflow("m@1.0.0", tmp_path / "exported")
+    assert in_mlflow(tmp_path, _OUTPUTS, folder) == [["variable", "DataType.float", True]]
+
+
+@pytest.mark.parametrize("place", ["model.skops", "missing", "MLmodel/x"])
+def test_a_path_to_another_file_is_refused_shortly(registry, theirs, place):
+    described(theirs, inputs=DOUBLES, outputs=[TENSOR])
+    with pytest.raises(FlavorError, match="has no file 'MLmodel': it is no MLflow model"):
+        registry.import_mlflow(theirs / place, ModelMetadata(name="x"))
+    with pytest.raises(TypeError, match=r"ModelMetadata\(name='NAME'\)"):
+        registry.import_mlflow(theirs, "x")

@@ -1,5 +1,6 @@
 """A row that was changed without an event is found and named; what the registry does itself is always explained."""
 
+import re
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -142,6 +143,23 @@ def test_a_row_that_is_gone_or_put_in_is_found(lived, name):
         tx.execute(sa.insert(table).values(**row))
         tx.execute(sa.insert(table).values(**forged | ({"version": "0.0.1"} if name == "versions" else {})))
     assert f"stands in the table {name} without an event" in lived.verify().reason
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("versions", r"'1\.0\.0 [0-9a-f]{32}' of 'churn' in the table versions"),
+        ("aliases", r"'champion' of 'churn@1\.2\.0' in the table aliases"),
+        ("reference_data", r"' of 'churn@1\.2\.0' in the table reference_data"),
+    ],
+)
+def test_a_changed_row_is_named_with_its_model(lived, name, words):
+    table = proof.TABLES[name].table
+    column = {"versions": "stage", "aliases": "version_id", "reference_data": "sha256"}[name]
+    condition = (table.c.version == "1.0.0") if name == "versions" else sa.true()
+    with lived._stores.metadata.transaction() as tx:
+        tx.execute(sa.update(table).where(condition).values({column: "forged"}))
+    assert re.search(words, lived.verify().reason)
 
 
 def test_each_table_that_events_explain_is_proven():

@@ -87,7 +87,7 @@ def test_a_model_registered_by_hand_takes_what_its_run_knows(ws, classifier, iri
     assert version.tags == ("mine", "x")
     with pytest.raises(RunError, match="kept no model"):
         ws.register_run(run)
-    with pytest.raises(RunError, match=r"made version 1\.0\.0"):
+    with pytest.raises(RunError, match=r"made 'iris@1\.0\.0', whose .*ws\.registry\.delete_model\('iris@1\.0\.0'\)"):
         ws.tracker.delete_run(run)
 
 
