@@ -2,12 +2,14 @@
 
 Plain misuse becomes IPython's `UsageError`: one line, no traceback. What failed although it was asked for rightly (a
 deployment, a pipeline, an integrity check) is raised as itself, so that `except` and nbval see it, but is shown by its
-message alone.
+message alone. So is what the operating system says of a file, unless the notebook's own code asked for that file: who
+wrote the code wants its traceback.
 """
 
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, TypeVar
@@ -83,8 +85,38 @@ def reported(magic: F) -> F:
         except errors.DwcpError as exc:
             if TABLE[type(exc)] is Shown.USAGE:
                 raise UsageError(str(exc)) from exc
-            text = f"{type(exc).__name__}: {exc}"
-            exc._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]  # IPython's protocol
+            _shorten(exc, str(exc))
+            raise
+        except OSError as exc:
+            if not _passed_through(exc, args[0].namespace):
+                _shorten(exc, _file_trouble(exc))
             raise
 
     return wrapped  # type: ignore[return-value]
+
+
+def _shorten(exc: Exception, message: str) -> None:
+    text = f"{type(exc).__name__}: {message}"
+    exc._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]  # IPython's protocol
+
+
+def _passed_through(exc: Exception, namespace: dict[str, Any]) -> bool:
+    """Return whether an error came out of code that the notebook wrote."""
+    return any(frame.f_globals is namespace for frame, _ in traceback.walk_tb(exc.__traceback__))
+
+
+_REMEDIES: tuple[tuple[type[OSError], str], ...] = (
+    (FileExistsError, "It is not written over. Name another file."),
+    (FileNotFoundError, "Look at the path, or make its folder first."),
+    (IsADirectoryError, "Name a file."),
+    (NotADirectoryError, "Name a path whose folders are folders."),
+    (PermissionError, "Name a place where you may read and write."),
+)
+
+
+def _file_trouble(exc: OSError) -> str:
+    """Return what the operating system says of a file, in a line that says what to do."""
+    if exc.filename is None or exc.strerror is None:
+        return str(exc)
+    remedy = next((text for kind, text in _REMEDIES if isinstance(exc, kind)), "")
+    return f"'{exc.filename}': {exc.strerror[:1].lower()}{exc.strerror[1:]}. {remedy}".rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -23,6 +24,7 @@ class GuardingMagics(WorkspaceBound):
     @argument("request", nargs="?", default=None, help="A request's id or its beginning; the inbox without it.")
     @argument("--by", metavar="NAME", default=None, help="Who approves, asserted; you by default.")
     @argument("--comment", metavar="TEXT", default="", help="Why.")
+    @argument("--dry-run", action="store_true", help="Say whether you may approve it, and change nothing.")
     @output("Keep the request, or the inbox, in this variable too.")
     @line_magic
     @reported
@@ -37,15 +39,18 @@ class GuardingMagics(WorkspaceBound):
         args = parse(self.approve, line)
         registry = self.workspace.registry
         if args.request is None:
-            if args.by or args.comment:
+            if args.by or args.comment or args.dry_run:
                 raise UsageError("Name the request that is approved: %approve ID. %approve alone shows them.")
             return self.give(registry.list_approvals(state="pending"), args.output)
+        if args.dry_run:
+            return self._rehearsed(args, is_approved=True)
         return self.give(registry.approve_model(args.request, args.by, args.comment), args.output)
 
     @magic_arguments()
     @argument("request", help="A request's id or its beginning.")
     @argument("--by", metavar="NAME", default=None, help="Who rejects, asserted; you by default.")
     @argument("--comment", metavar="TEXT", default="", help="Why.")
+    @argument("--dry-run", action="store_true", help="Say whether you may reject it, and change nothing.")
     @output("Keep the request in this variable too.")
     @line_magic
     @reported
@@ -58,7 +63,31 @@ class GuardingMagics(WorkspaceBound):
         ``dwcp_jupyter.Workspace().registry.reject_model("3f2a", "ml-lead", "no model card")``.
         """
         args = parse(self.reject, line)
+        if args.dry_run:
+            return self._rehearsed(args, is_approved=False)
         return self.give(self.workspace.registry.reject_model(args.request, args.by, args.comment), args.output)
+
+    def _rehearsed(self, args: Namespace, *, is_approved: bool) -> Any:
+        """Return a request that the one who acts may judge so, as it is.
+
+        Raises
+        ------
+        ApprovalError
+            If they may not; it says why.
+        """
+        from dwcp_jupyter.events import Actor, local_actor
+        from dwcp_jupyter.exceptions import ApprovalError
+        from dwcp_jupyter.registry import ModelRegistry
+
+        actor = local_actor() if args.by is None else Actor(name=args.by)
+        registry = ModelRegistry(self.workspace.stores, actor=actor)
+        request = registry.get_approval(args.request)
+        obstacle = registry.find_obstacle(request, is_approved=is_approved)
+        if obstacle is not None:
+            raise ApprovalError(obstacle)
+        what = "approve" if is_approved else "reject"
+        outcome = f"'{actor.name}' may {what} request {request.id[:8]} for '{request.model}', which is as follows."
+        return self.give_dry(request, args.output, outcome=outcome)
 
     @magic_arguments()
     @argument("model", help="The model's name.")
@@ -74,12 +103,24 @@ class GuardingMagics(WorkspaceBound):
         ``%rollback churn``; in Python: ``dwcp_jupyter.Workspace().registry.rollback("churn")``.
         """
         args = parse(self.rollback, line)
-        return self.give(self.workspace.registry.rollback(args.model, dry_run=args.dry_run), args.output)
+        version = self.workspace.registry.rollback(args.model, dry_run=args.dry_run)
+        if args.dry_run:
+            outcome = f"'{version.reference}' would come back, and would then be as follows."
+            return self.give_dry(version, args.output, outcome=outcome)
+        return self.give(version, args.output)
 
     @magic_arguments()
     @argument("a", metavar="A", help="A reference such as churn@1.0.0.")
     @argument("b", metavar="B", help="Another one.")
     @argument("--primary", metavar="METRIC", default=None, help="The metric that decides.")
+    @argument(
+        "--higher",
+        metavar="METRIC",
+        action="append",
+        default=[],
+        help="A metric of which more is better, where its name does not tell; may be repeated.",
+    )
+    @argument("--lower", metavar="METRIC", action="append", default=[], help="A metric of which less is better.")
     @argument("--data", metavar="VAR", default=None, help="Variable with rows that neither was trained on.")
     @argument("--target", metavar="COLUMN", default=None, help="The column of --data that holds what was true.")
     @output("Keep the comparison in this variable too.")
@@ -96,9 +137,10 @@ class GuardingMagics(WorkspaceBound):
         args = parse(self.compare, line)
         if (args.data is None) is not (args.target is None):
             raise UsageError("A test on the same rows takes --data VAR and --target COLUMN. Give both, or none.")
+        directions = _directions(args)
         data, truth = (None, None) if args.data is None else self._split(args.data, args.target)
         compared = self.workspace.registry.compare_models(
-            args.a, args.b, primary_metric=args.primary, data=data, y_true=truth
+            args.a, args.b, primary_metric=args.primary, directions=directions, data=data, y_true=truth
         )
         return self.give(compared, args.output)
 
@@ -133,7 +175,12 @@ class GuardingMagics(WorkspaceBound):
         return self.give(found, args.output)
 
     @magic_arguments()
-    @argument("subject", nargs="?", default=None, help="A model, a version, or endpoint:NAME; everything without it.")
+    @argument(
+        "subject",
+        nargs="?",
+        default=None,
+        help="A model, a version, a policy such as churn/production, or endpoint:NAME; everything without it.",
+    )
     @argument("--last", type=int, metavar="N", default=50, help="How many events are shown; 50 by default.")
     @argument("--export", metavar="FILE", default=None, help="Write all of them, with their hashes, to this file.")
     @argument("--checkpoint", metavar="SEQ:HASH", default=None, help="Prove that nothing up to there was rewritten.")
@@ -155,3 +202,11 @@ class GuardingMagics(WorkspaceBound):
         if args.export is not None:
             trail.export(args.export)
         return self.give(trail, args.output)
+
+
+def _directions(args: Namespace) -> dict[str, bool]:
+    """Return of which metrics more is better, and of which less."""
+    both = sorted({*args.higher} & {*args.lower})
+    if both:
+        raise UsageError(f"Of '{both[0]}' cannot both more and less be better. Leave --higher or --lower out.")
+    return {**dict.fromkeys(args.higher, True), **dict.fromkeys(args.lower, False)}

@@ -69,8 +69,8 @@ class RegistryMagics(WorkspaceBound):
         """Run the body; return its leading docstring."""
         assert self.shell is not None
         code = self.shell.transform_cell(cell)
-        text = ast.get_docstring(ast.parse(code)) or ""
         file = self.shell.compile.cache(code, number=self.shell.execution_count, raw_code=cell)
+        text = ast.get_docstring(ast.parse(code, filename=file)) or ""
         flags = self.shell.compile.flags  # of the notebook's own future imports, not of this module's
         compiled = compile(code, file, "exec", flags=flags, dont_inherit=True)
         exec(compiled, self.namespace)  # noqa: S102 - running it is what the user asked for
@@ -132,7 +132,10 @@ class RegistryMagics(WorkspaceBound):
         registry = self.workspace.registry
         name = None if args.name is None else registry.describe_model(args.name).name
         found = registry.search_versions(args.where)
-        return VersionList(v for v in found if name in (None, v.name)).only(**wanted)
+        asked = {} if name is None else {"name": name}
+        return VersionList(
+            (v for v in found if name in (None, v.name)), wanted={**asked, "condition": args.where}
+        ).only(**wanted)
 
     @magic_arguments()
     @argument("model", help="A reference such as churn@1.2.0.")
@@ -153,6 +156,7 @@ class RegistryMagics(WorkspaceBound):
         ``%promote churn@1.2.0 @champion``; in Python: ``set_alias("churn@1.2.0", "champion")``.
         """
         args = parse(self.promote, line)
+        _check_place(args.model, args.stage)
         registry = self.workspace.registry
         if args.ask is not None:
             if args.dry_run:
@@ -161,5 +165,20 @@ class RegistryMagics(WorkspaceBound):
         if args.by is not None:
             raise UsageError("--by says who asks; it goes with --ask WHY.")
         if args.stage.startswith("@"):
-            return self.give(registry.set_alias(args.model, args.stage[1:], dry_run=args.dry_run), args.output)
-        return self.give(registry.promote_model(args.model, args.stage, dry_run=args.dry_run), args.output)
+            version = registry.set_alias(args.model, args.stage[1:], dry_run=args.dry_run)
+            outcome = f"'{version.reference}' may become '{args.stage}', and would then be as follows."
+        else:
+            version = registry.promote_model(args.model, args.stage, dry_run=args.dry_run)
+            outcome = f"'{version.reference}' may go to {version.stage}, and would then be as follows."
+        return self.give_dry(version, args.output, outcome=outcome) if args.dry_run else self.give(version, args.output)
+
+
+def _check_place(model: str, place: str) -> None:
+    """Raise unless a version can be moved to `place`: a stage, or an alias with its sign."""
+    from dwcp_jupyter.exceptions import TransitionError
+    from dwcp_jupyter.registry.targets import target_of
+
+    try:
+        target_of(place)
+    except TransitionError as exc:
+        raise UsageError(f"{exc} An alias is written with its sign: %promote {model} @{place}") from exc

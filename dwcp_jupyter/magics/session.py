@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics
+from IPython.display import display
 
 from dwcp_jupyter.exceptions import ModelNotFoundError, VersionExistsError, did_you_mean
 
@@ -71,3 +72,10 @@ class WorkspaceBound(Magics):
             assert self.shell is not None
             self.shell.push({name: value})
         return value
+
+    def give_dry(self, value: Any, name: str | None, *, outcome: str) -> Any:
+        """Return what a dry run gives, as `give` does, after it is said that nothing changed."""
+        from dwcp_jupyter.magics.rehearsal import DryRun
+
+        display(DryRun(outcome=outcome))
+        return self.give(value, name)

@@ -14,10 +14,12 @@ from typing import Any
 from dwcp_jupyter.flavors import Framework, Signature
 from dwcp_jupyter.registry.stages import Stage
 from dwcp_jupyter.rendering import Displayed, Facts, Listed, Note, Table, View
+from dwcp_jupyter.rendering.formats import byte_size, clip, duration_ms, moment
 
 __all__ = ["Model", "ModelList", "ModelMetadata", "ModelVersion", "VersionList"]
 
-_INPUTS_SHOWN = 12
+_ROWS_SHOWN = 12
+_CONDITION_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,27 +126,34 @@ class ModelVersion(Displayed):
     def _view(self) -> View:
         facts = {
             "Stage": str(self.stage) + (" (draft: no model file yet)" if self.is_draft else ""),
-            "Aliases": ", ".join(self.aliases) or None,
-            "Framework": " ".join(filter(None, (self.framework, self.framework_version))) or None,
-            "Changelog": self.changelog or None,
+            "Aliases": ", ".join(self.aliases),
+            "Description": self.description,
+            "Changelog": self.changelog,
+            "Tags": ", ".join(self.tags),
+            "Author": self.author,
+            "Registered": _registered(self.created_at, self.created_by),
+            "Task": self.task_type,
+            "Framework": " ".join(filter(None, (self.framework, self.framework_version))),
             "Training data": self.training_dataset,
-            "Tags": ", ".join(self.tags) or None,
+            "Trained": _period(self.training_started_at, self.training_ended_at),
+            "Run": self.run_id,
+            "Git commit": self.git_commit,
+            "Parent": self.parent_id,
             "SHA-256": self.sha256,
-            "Size": None if self.size_bytes is None else f"{self.size_bytes / 1024:,.1f} KiB",
+            "Size": None if self.size_bytes is None else byte_size(self.size_bytes),
         }
-        blocks: list[Any] = [Facts({name: value for name, value in facts.items() if value is not None})]
-        if self.metrics:
-            blocks.append(Table(("Metric", "Value"), sorted(self.metrics.items())))
+        blocks: list[Facts | Table] = [_facts(facts), Table(("Metric", "Value"), sorted(self.metrics.items()))]
+        blocks += [_pairs_table("Hyperparameter", self.hyperparameters), _pairs_table("Metadata", self.custom_metadata)]
         if self.signature is not None:
             inputs = ((c.name, str(c.type), "yes" if c.nullable else "no") for c in self.signature.inputs)
-            blocks.append(
-                Table(("Input", "Type", "May be missing"), list(inputs), limit=_INPUTS_SHOWN, is_foldable=True)
-            )
-        return View(self.reference, blocks)
+            outputs = ((c.name, str(c.type)) for c in self.signature.outputs)
+            blocks.append(_foldable(("Input", "Type", "May be missing"), inputs))
+            blocks.append(_foldable(("Output", "Type"), outputs))
+        return View(self.reference, _filled(blocks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class Model(Displayed):
     """A model: the name that its versions share.
 
     Attributes
@@ -171,6 +180,21 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.name}, latest={self.latest}, versions={self.version_count})"
+
+    def _view(self) -> View:
+        facts = {
+            "Description": self.description,
+            "Tags": ", ".join(self.tags),
+            "Task": self.task_type,
+            "Versions": self.version_count,
+            "Latest": self.latest,
+            "Stages": _pairs(self.stages),
+            "Aliases": _pairs(self.aliases),
+            "Created": self.created_at,
+            "Updated": self.updated_at,
+        }
+        metrics = Table((f"Metric of {self.latest}", "Value"), sorted(self.metrics.items()))
+        return View(self.name, _filled([_facts(facts), metrics, _pairs_table("Metadata", self.custom_metadata)]))
 
 
 class ModelList(Listed[Model]):
@@ -210,7 +234,7 @@ class VersionList(Listed[ModelVersion]):
 
     def only(self, *, stage: str | None = None, tag: str | None = None) -> VersionList:
         """Return those in a stage and with a tag, where given."""
-        wanted = {name: value for name, value in (("stage", stage), ("tag", tag)) if value is not None}
+        wanted = self._wanted | {name: value for name, value in (("stage", stage), ("tag", tag)) if value is not None}
         found = (v for v in self if stage in (None, v.stage) and (tag is None or tag in v.tags))
         return VersionList(found, wanted=wanted)
 
@@ -236,10 +260,41 @@ class VersionList(Listed[ModelVersion]):
 
 
 def _empty(what: str, wanted: Mapping[str, str]) -> Note:
-    if wanted:
-        said = " and ".join(f"the {name} '{value}'" for name, value in wanted.items())
-        return Note(f"No {what} has {said}.", "info")
-    return Note(f"There is no {what} yet. Register one with %%register.", "info")
+    if not wanted:
+        return Note(f"There is no {what} yet. Register one with %%register.", "info")
+    had = " and ".join(f"the {name} '{value}'" for name, value in wanted.items() if name != "condition")
+    met = f"meets the condition {clip(wanted['condition'], _CONDITION_SHOWN)}" if "condition" in wanted else ""
+    return Note(f"No {what} {' and '.join(filter(None, (had and f'has {had}', met)))}.", "info")
+
+
+def _facts(facts: Mapping[str, Any]) -> Facts:
+    """Return the facts that there are."""
+    return Facts({name: value for name, value in facts.items() if value not in (None, "")})
+
+
+def _filled(blocks: Iterable[Facts | Table]) -> list[Facts | Table]:
+    """Return the blocks that show something."""
+    return [block for block in blocks if not isinstance(block, Table) or block.rows]
+
+
+def _foldable(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> Table:
+    return Table(columns, rows, limit=_ROWS_SHOWN, is_foldable=True)
+
+
+def _pairs_table(what: str, values: Mapping[str, Any]) -> Table:
+    return _foldable((what, "Value"), sorted(values.items()))
+
+
+def _registered(at: datetime | None, by: str) -> str:
+    return " ".join(filter(None, ("" if at is None else moment(at), f"by {by}" if by else "")))
+
+
+def _period(started: datetime | None, ended: datetime | None) -> str:
+    """Return when a training began and ended, and how long it took."""
+    said = [f"{word} {moment(at)}" for word, at in (("from", started), ("to", ended)) if at is not None]
+    if started is not None and ended is not None:
+        said.append(f"({duration_ms((ended - started).total_seconds() * 1000)})")
+    return " ".join(said)
 
 
 def _pairs(mapping: Mapping[str, str]) -> str:

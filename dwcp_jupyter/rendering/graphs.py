@@ -119,7 +119,7 @@ def graph_picture(graph: Graph) -> GraphPicture:
         width = max(_width(node) for node in column)
         y = (height - len(column) * (_HEIGHT + _GAP_Y) + _GAP_Y) / 2
         for node in column:
-            text = visible(clip(node.label, _LONGEST))
+            text = visible(clip(node.label.removeprefix(f"{node.kind} "), _LONGEST))
             boxes[node.id] = Box(
                 id=node.id,
                 x=x,

@@ -168,7 +168,9 @@ def _bar(value: float | None, peak: float) -> str:
 
 @_block.register
 def _lines(block: Lines) -> str:
-    head = f"{format_value(block.title, Format.TEXT)}: {block.y_label} by {block.x_label}"
+    title = format_value(block.title, Format.TEXT)
+    is_told = block.y_label in (title, title.partition(" (")[0])
+    head = f"{title if is_told else f'{title}: {block.y_label}'} by {block.x_label}"
     if not block.x:
         return f"{head}\nNo data."
     rows = [
@@ -199,7 +201,10 @@ def _spark(values: Sequence[float | None]) -> str:
 
 @_block.register
 def _graph(block: Graph) -> str:
-    labels = {node.id: f"{node.kind} {node.label}".strip() for node in block.nodes}
+    labels = {
+        node.id: node.label if node.label.startswith(f"{node.kind} ") else f"{node.kind} {node.label}".strip()
+        for node in block.nodes
+    }
     shown = {node: clip(visible(label), _CELL_WIDTH) for node, label in labels.items()}
     lines = [
         f"{shown[source]} → {shown[target]}" + (f"  ({visible(role)})" if role else "")

@@ -17,12 +17,13 @@ from dwcp_jupyter.events import ChainBreak, Event
 from dwcp_jupyter.registry import ModelRegistry
 from dwcp_jupyter.rendering import Displayed, Facts, Mark, Note, Table, View
 from dwcp_jupyter.store import Stores, event_log
+from dwcp_jupyter.workspace.event_details import tell_all
 
 __all__ = ["LATEST_RUNS", "AuditTrail", "Checkpoint", "check", "read_trail"]
 
 LATEST_RUNS = 20
 """Runs whose logged values are read where nobody says how many."""
-_SHOWN = ("source", "target", "state", "comment", "reason", "alias", "justification", "task_type", "kind", "reference")
+_POLICIES = ("policy.set", "policy.removed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +108,10 @@ class AuditTrail(Displayed):
         return Mark(f"broken at event {self.break_.seq}: {self.break_.reason}", "critical")
 
     def _view(self) -> View:
+        told = zip(self.events, tell_all(self.events), strict=True)
         rows = [
-            (e.seq, e.time, e.kind, e.subject.partition(":")[2], _details(e), e.actor.name, str(e.actor.assurance))
-            for e in reversed(self.events[-self.last :])
+            (e.seq, e.time, e.kind, _askable(e.subject), e.actor.name, str(e.actor.assurance), details)
+            for e, details in reversed(list(told)[-self.last :])
         ]
         hidden = len(self.events) - len(rows)
         facts: dict[str, Any] = {"Chain": self._chain(), "Checkpoint": str(self.checkpoint)}
@@ -117,7 +119,7 @@ class AuditTrail(Displayed):
             facts["Compared with"] = str(self.since)
         blocks: list[Any] = [Facts(facts)]
         if rows:
-            blocks.append(Table(("No.", "Time", "What", "Of", "Details", "By", "Identity"), rows))
+            blocks.append(Table(("No.", "Time", "What", "Of", "By", "Identity", "Details"), rows))
         else:
             blocks.append(Note("Nothing is recorded of it.", "info"))
         if hidden:
@@ -151,12 +153,15 @@ def read_trail(
     last: int,
     checkpoint: Checkpoint | str | tuple[int, str] | None = None,
 ) -> AuditTrail:
-    """Return the events of a subject: a model with its versions, one version, ``endpoint:NAME``, or everything."""
+    """Return the events of a subject, or of everything.
+
+    That is a model with its versions and its own policies, one version, a policy as ``MODEL/STAGE``, or another thing
+    with its kind before it, such as ``endpoint:NAME``.
+    """
     metadata, since = stores.metadata, _parsed(checkpoint)
     checked = check(stores, checkpoint=since)
     before = checked.seq if isinstance(checked, ChainBreak) else None  # what lies behind a break tells nothing
-    full = subject if subject is None or ":" in subject else f"model:{subject}"
-    found = metadata.events(before=before, below=full)
+    found = _events(stores, None if subject is None else _full(subject), before=before)
     seq, newest = metadata.head()
     return AuditTrail(
         subject=subject,
@@ -169,11 +174,31 @@ def read_trail(
     )
 
 
+def _events(stores: Stores, subject: str | None, *, before: int | None) -> list[Event]:
+    """Return the events of a subject; those of a whole model with those of its own policies."""
+    found = stores.metadata.events(before=before, below=subject)
+    kind, _, name = (subject or "").partition(":")
+    if kind != "model" or "@" in name:
+        return found
+    every = stores.metadata.events(before=before, kinds=_POLICIES)
+    own = [event for event in every if event.subject.startswith(f"policy:{name}/")]
+    return sorted([*found, *own], key=lambda event: event.seq)
+
+
+def _full(subject: str) -> str:
+    """Return a subject with its kind; what the trail shows without one is a version, a model or a policy."""
+    if ":" in subject:
+        return subject
+    return f"{'policy' if '/' in subject else 'model'}:{subject}"
+
+
+def _askable(subject: str) -> str:
+    """Return a subject as it is shown, and as `read_trail` takes it."""
+    kind, _, name = subject.partition(":")
+    return name if kind in ("model", "policy") else subject
+
+
 def _parsed(checkpoint: Checkpoint | str | tuple[int, str] | None) -> tuple[int, str] | None:
     if isinstance(checkpoint, Checkpoint):
         return checkpoint.seq, checkpoint.hash
     return None if checkpoint is None else event_log.parse_checkpoint(checkpoint)
-
-
-def _details(event: Event) -> str:
-    return ", ".join(f"{key} {event.payload[key]}" for key in _SHOWN if event.payload.get(key))
