@@ -9,7 +9,7 @@ from dwcp_jupyter.registry import (
     resolution,
 )
 from dwcp_jupyter.registry.acting import Acting
-from dwcp_jupyter.registry.names import check_alias, check_name
+from dwcp_jupyter.registry.names import ModelReference, check_alias, check_name, reference_of
 from dwcp_jupyter.registry.values import ModelVersion
 
 __all__ = ["AliasCalls"]
@@ -18,7 +18,7 @@ __all__ = ["AliasCalls"]
 class AliasCalls(Acting):
     """Names that mean a version for a time."""
 
-    def set_alias(self, model_id: str, alias: str, *, dry_run: bool = False) -> ModelVersion:
+    def set_alias(self, model_id: ModelReference, alias: str, *, dry_run: bool = False) -> ModelVersion:
         """Return the version that ``name@alias`` means from now on.
 
         An alias that a policy protects (`set_policy` with ``"@alias"``) is set on the terms on which a version enters
@@ -27,11 +27,12 @@ class AliasCalls(Acting):
         Raises
         ------
         InvalidNameError
-            If it cannot be an alias.
+            If it cannot be an alias: ``latest`` among them, and one that differs only in case from another alias of the
+            model, or from a protected one.
         TransitionError, GateError, ApprovalError
             If a policy protects it and does not let this version carry it; it names all that is missing.
         """
-        alias = check_alias(alias)
+        model_id, alias = reference_of(model_id), check_alias(alias)
         self._refuse_empty(model_id)
         if dry_run:
             with self._stores.metadata.read() as connection:
@@ -43,7 +44,7 @@ class AliasCalls(Acting):
             aliasing.set_alias(tx, version, alias)
             return replace(version, aliases=tuple(sorted({*version.aliases, alias})))
 
-    def remove_alias(self, model_id: str, alias: str) -> None:
+    def remove_alias(self, model_id: ModelReference, alias: str) -> None:
         """Remove an alias of a model.
 
         Raises
@@ -53,6 +54,7 @@ class AliasCalls(Acting):
         ApprovalError
             If a policy protects it: then it may mean another version, but never none.
         """
+        model_id = reference_of(model_id)
         self._refuse_empty(model_id)
         with self._stores.metadata.transaction(self._actor) as tx:
             model = resolution.model_row(tx.connection, model_id.partition("@")[0])

@@ -3,6 +3,9 @@
 An alias that a policy protects is set on the same terms as production is entered: the checks pass, the approval is
 there, and the refusal names all that is missing at once. It is neither removed nor deleted with its version while it is
 protected, since whoever asks for it would find nothing; nor does a version bring it back from the trash.
+
+No alias is set that differs only in case from another one of its model, or from a protected one: people would take the
+one for the other, and so go round the policy.
 """
 
 from __future__ import annotations
@@ -10,20 +13,55 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from dwcp_jupyter import clock
-from dwcp_jupyter.exceptions import ApprovalError, TransitionError
+from dwcp_jupyter.exceptions import ApprovalError, InvalidNameError, TransitionError
 from dwcp_jupyter.registry import approvals, gates, resolution
 from dwcp_jupyter.registry.approvals import Approval
 from dwcp_jupyter.registry.checks import FailedCheck
+from dwcp_jupyter.registry.names import folded
 from dwcp_jupyter.registry.policies import StagePolicy
-from dwcp_jupyter.registry.policy_store import policy_for
+from dwcp_jupyter.registry.policy_store import EVERY_MODEL, policy_for
 from dwcp_jupyter.registry.targets import ProtectedAlias, entering
 from dwcp_jupyter.registry.values import ModelVersion
-from dwcp_jupyter.store import Transaction, schema
+from dwcp_jupyter.store import Transaction, remembering, schema
 
-__all__ = ["check_carrier", "is_protected", "refuse_loss", "remove_alias", "set_alias"]
+__all__ = ["check_carrier", "check_distinct", "is_protected", "refuse_loss", "remove_alias", "set_alias"]
+
+_LATEST = "latest"
+_POLICIES = schema.policies.c
+_GUARDED = (
+    select(_POLICIES.stage)
+    .where((_POLICIES.model == bindparam("wanted")) | (_POLICIES.model == EVERY_MODEL))
+    .where(_POLICIES.stage.startswith("@"))
+    .order_by(_POLICIES.stage)
+)
+
+
+def check_distinct(connection: Connection, version: ModelVersion, alias: str) -> None:
+    """Raise unless an alias of a version's model can only be taken for itself.
+
+    Raises
+    ------
+    InvalidNameError
+        For ``latest``, and for one that differs only in case from another alias of the model, or a protected one.
+    """
+    name = version.name
+    if folded(alias) == _LATEST:
+        raise InvalidNameError(
+            f"'{alias}' cannot be an alias: it would still mean '{version.reference}' once there is a later version. "
+            f"The highest version is what the name alone means: '{name}'."
+        )
+    guarded = [row[0][1:] for row in remembering.rows_of(connection, _GUARDED, {"wanted": name}, table=schema.policies)]
+    guarded = [other for other in guarded if is_protected(connection, name, other)]
+    for other in (*guarded, *resolution.aliases_of(connection, version.model_id)):
+        if other != alias and folded(other) == folded(alias):
+            whose = "which a policy protects" if other in guarded else f"an alias of '{name}'"
+            raise InvalidNameError(
+                f"'{alias}' differs only in case from '{other}', {whose}, and would be taken for it. Set '{other}', or "
+                "choose another name."
+            )
 
 
 def check_carrier(connection: Connection, version: ModelVersion, alias: str, *, now: datetime) -> Approval | None:
@@ -31,6 +69,8 @@ def check_carrier(connection: Connection, version: ModelVersion, alias: str, *, 
 
     Raises
     ------
+    InvalidNameError
+        As `check_distinct`.
     TransitionError
         If the version is a draft, and the alias protected.
     GateError
@@ -38,6 +78,7 @@ def check_carrier(connection: Connection, version: ModelVersion, alias: str, *, 
     ApprovalError
         If nothing but an approval is missing.
     """
+    check_distinct(connection, version, alias)
     target = ProtectedAlias(f"@{alias}")
     policy = policy_for(connection, version.name, target)
     if not policy.asks_something:
@@ -65,7 +106,7 @@ def set_alias(tx: Transaction, version: ModelVersion, alias: str) -> None:
 
     Raises
     ------
-    TransitionError, GateError, ApprovalError
+    InvalidNameError, TransitionError, GateError, ApprovalError
         As `check_carrier`.
     """
     approval = check_carrier(tx.connection, version, alias, now=tx.now)
@@ -78,7 +119,7 @@ def set_alias(tx: Transaction, version: ModelVersion, alias: str) -> None:
     else:
         key = (table.c.model_id == version.model_id) & (table.c.alias == alias)
         tx.execute(update(table).where(key).values(**values))
-    resolution.alias_meant(tx.connection, {**aliases, alias: version.id}, model_id=version.model_id)
+    resolution.remember_aliases(tx.connection, {**aliases, alias: version.id}, model_id=version.model_id)
     by = {} if approval is None else {"approval_id": approval.id}
     tx.record("alias.set", f"model:{version.reference}", alias=alias, version_id=version.id, before=before, **by)
 

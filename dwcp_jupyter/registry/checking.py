@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Mapping, Set
-from typing import Any
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
 
 import numpy as np
 
-from dwcp_jupyter.exceptions import InvalidMetadataError
+from dwcp_jupyter.exceptions import InvalidMetadataError, did_you_mean
 
-__all__ = ["check_mapping", "check_metrics", "check_tags", "check_text"]
+__all__ = ["check_choice", "check_mapping", "check_metrics", "check_moment", "check_tags", "check_text"]
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def check_text(value: Any, *, field: str) -> str:
@@ -35,11 +39,47 @@ def check_text(value: Any, *, field: str) -> str:
     return value
 
 
+def check_choice(choices: type[Choice], value: Any, *, field: str) -> Choice:
+    """Return the member that a text names, in any case.
+
+    Raises
+    ------
+    InvalidMetadataError
+        If it names none; it lists them.
+    """
+    text = str(value)
+    try:
+        return choices(text.lower())
+    except ValueError:
+        near = did_you_mean(text.lower(), choices)
+        raise InvalidMetadataError(f"{field}='{text[:60]}' is no choice.{near} Choose: {', '.join(choices)}.") from None
+
+
+def check_moment(value: Any, *, field: str) -> datetime | None:
+    """Return a moment with its time zone, or None.
+
+    Raises
+    ------
+    InvalidMetadataError
+        For what is no moment, or has no time zone.
+    """
+    if value is None or (isinstance(value, datetime) and value.tzinfo is not None):
+        return value
+    if isinstance(value, datetime):
+        raise InvalidMetadataError(
+            f"{field}={value!s} has no time zone, so it could be several moments. Give one: {field}.astimezone() reads "
+            "it as local time."
+        )
+    raise InvalidMetadataError(
+        f"{field}={value!r} is {_a(value)}. Give a datetime with its time zone, such as datetime.now(UTC)."
+    )
+
+
 def check_tags(value: Any) -> tuple[str, ...]:
     """Return tags, each once and in their order; none for None."""
     if value is None:
         return ()
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise InvalidMetadataError(f"tags={value!r} is {_a(value)}. Give a list, such as ['champion', 'eu'].")
     tags = sorted(value, key=str) if isinstance(value, Set) else value
     checked = dict.fromkeys(check_text(tag, field="A tag") for tag in tags)

@@ -2,7 +2,8 @@
 
 A metric is compared in its own direction, which its name tells or the caller; where neither does, the difference is
 shown and nobody wins by it. A winner is named only where the metrics leave no doubt, or where one of them was declared
-to decide; with predictions at hand a difference that could be luck makes a tie.
+to decide; with predictions at hand a difference that could be luck makes a tie. A metric that only one version has
+decides nothing, and the reason names it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from dwcp_jupyter.exceptions import InvalidMetadataError, did_you_mean
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.rendering import Column, Displayed, Facts, Listed, Note, Table, View
@@ -21,7 +24,11 @@ from dwcp_jupyter.statistics import PairedTest, base_name, higher_is_better, is_
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Comparison", "ComparisonList", "MetricDifference", "compare_metrics"]
+__all__ = ["Comparison", "ComparisonList", "Direction", "MetricDifference", "compare_metrics"]
+
+Direction = bool | str
+"""Whether more is better; or ``"higher"`` or ``"lower"``."""
+_DIRECTIONS = {"higher": True, "maximize": True, "max": True, "lower": False, "minimize": False, "min": False}
 
 SIGNIFICANCE = 0.05
 """Level below which the paired test tells a difference from luck."""
@@ -173,24 +180,24 @@ def compare_metrics(
     b: ModelVersion,
     *,
     primary_metric: str | None = None,
-    directions: Mapping[str, bool] | None = None,
+    directions: Mapping[str, Direction] | None = None,
     test: PairedTest | None = None,
 ) -> Comparison:
     """Return two versions side by side.
 
     Parameters
     ----------
-    directions : mapping of str to bool, optional
-        Whether more is better, for metrics whose names do not tell.
+    directions : mapping of str to bool or str, optional
+        Whether more is better, or ``"higher"`` or ``"lower"``, for metrics whose names do not tell.
     test : PairedTest, optional
         Of `primary_metric`, or of accuracy, on the same rows.
 
     Raises
     ------
     InvalidMetadataError
-        If both do not have the primary metric, or nothing tells its direction.
+        If both do not have the primary metric, nothing tells its direction, or `directions` are none.
     """
-    said = dict(directions or {})
+    said = _check_directions(directions, {*a.metrics, *b.metrics, *([] if test is None else [primary_metric or "mse"])})
     metrics = tuple(
         MetricDifference(name=name, a=a.metrics.get(name), b=b.metrics.get(name), higher_is_better=_known(name, said))
         for name in sorted({*a.metrics, *b.metrics}, key=lambda name: (base_name(name), name))
@@ -205,6 +212,7 @@ def compare_metrics(
         unknown = [m.name for m in metrics if m.difference and m.better is None and is_quality(m.name)]
         if unknown and any(m.better for m in metrics):
             reason += f" Beside that, {_undirected(unknown)}"
+        reason += _alone(metrics)
     return Comparison(
         a=a.reference,
         b=b.reference,
@@ -214,6 +222,36 @@ def compare_metrics(
         primary_metric=primary_metric,
         test=test,
     )
+
+
+def _check_directions(directions: Mapping[str, Direction] | None, names: set[str]) -> dict[str, bool]:
+    """Return whether more is better, by metrics."""
+    if directions is not None and not isinstance(directions, Mapping):
+        raise InvalidMetadataError(
+            f"directions={directions!r} is no dictionary. Give one, such as {{'auc': 'higher'}}."
+        )
+    known = names | {base_name(name) for name in names}
+    said: dict[str, bool] = {}
+    for name, direction in (directions or {}).items():
+        if name not in known:
+            raise InvalidMetadataError(
+                f"directions has '{name}', a metric that neither version has.{did_you_mean(str(name), known)} "
+                f"They have: {', '.join(sorted(names)) or 'none'}."
+            )
+        found = _DIRECTIONS.get(direction.lower()) if isinstance(direction, str) else direction
+        if not isinstance(found, (bool, np.bool_)):
+            raise InvalidMetadataError(
+                f"directions={{'{name}': {direction!r}}} is no direction. Give True or 'higher', False or 'lower'; "
+                "'maximize' and 'minimize' are known too."
+            )
+        said[name] = bool(found)
+    return said
+
+
+def _alone(metrics: Sequence[MetricDifference]) -> str:
+    """Return that metrics were left out, as only one version has them."""
+    names = [m.name for m in metrics if m.difference is None and is_quality(m.name)]
+    return f" Left out, since only one of them has it: {_listed(names)}." if names else ""
 
 
 def _known(name: str, said: Mapping[str, bool]) -> bool | None:

@@ -13,10 +13,11 @@ from dwcp_jupyter.exceptions import (
 from dwcp_jupyter.registry import (
     resolution,
 )
-from dwcp_jupyter.registry.comparison import Comparison, ComparisonList, compare_metrics
+from dwcp_jupyter.registry.comparison import Comparison, ComparisonList, Direction, compare_metrics
 from dwcp_jupyter.registry.file_calls import FileCalls
 from dwcp_jupyter.registry.lineage import Lineage
 from dwcp_jupyter.registry.lineage_graph import lineage_of
+from dwcp_jupyter.registry.names import ModelReference, reference_of
 
 __all__ = ["ComparisonCalls"]
 
@@ -26,11 +27,11 @@ class ComparisonCalls(FileCalls):
 
     def compare_models(
         self,
-        model_a: str,
-        model_b: str,
+        model_a: ModelReference,
+        model_b: ModelReference,
         *,
         primary_metric: str | None = None,
-        directions: Mapping[str, bool] | None = None,
+        directions: Mapping[str, Direction] | None = None,
         data: Any = None,
         y_true: Any = None,
         trust: flavors.Trust | str | None = None,
@@ -40,10 +41,10 @@ class ComparisonCalls(FileCalls):
         Parameters
         ----------
         primary_metric : str, optional
-            The metric that decides. Without it one version must be at least as good in every metric whose direction
-            is known.
-        directions : mapping of str to bool, optional
-            Whether more is better, for metrics whose names do not tell.
+            The metric that decides. Without it one version must be at least as good in every metric that both have
+            and whose direction is known. A metric that only one has decides nothing; the reason names it.
+        directions : mapping of str to bool or str, optional
+            Whether more is better, or ``"higher"`` or ``"lower"``, for metrics whose names do not tell.
         data, y_true : pandas.DataFrame and array_like, optional
             Rows that neither model was trained on, shapes (n_samples, n_features) and (n_samples,): both models are
             asked, and a paired test decides whether a difference is more than luck.
@@ -67,8 +68,9 @@ class ComparisonCalls(FileCalls):
             tx.record("version.compared", f"model:{a.reference}", **compared.to_json())
             return replace(compared, time=tx.now, actor=tx.actor.name)
 
-    def list_comparisons(self, model_id: str | None = None) -> ComparisonList:
+    def list_comparisons(self, model_id: ModelReference | None = None) -> ComparisonList:
         """Return the comparisons that were made, the newest first; with `model_id` those of that version or model."""
+        model_id = None if model_id is None else reference_of(model_id)
         wanted = None if model_id is None else self.get_model(model_id)
         found = [
             Comparison.from_json(event.payload, time=event.time, actor=event.actor.name)
@@ -79,7 +81,7 @@ class ComparisonCalls(FileCalls):
         names = {wanted.reference} if "@" in model_id else {v.reference for v in self.list_versions(wanted.name)}
         return ComparisonList(c for c in found if names & {c.a, c.b})
 
-    def get_model_lineage(self, model_id: str, *, generations: int | None = None) -> Lineage:
+    def get_model_lineage(self, model_id: ModelReference, *, generations: int | None = None) -> Lineage:
         """Return where a version comes from and what came of it, as a graph.
 
         Parameters
@@ -93,4 +95,5 @@ class ComparisonCalls(FileCalls):
             If there is none.
         """
         with self._stores.metadata.read() as connection:
-            return lineage_of(connection, resolution.resolve(connection, model_id), generations=generations)
+            version = resolution.resolve(connection, reference_of(model_id))
+            return lineage_of(connection, version, generations=generations)

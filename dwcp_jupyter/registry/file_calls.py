@@ -21,6 +21,7 @@ from dwcp_jupyter.registry import (
     signing,
     trusting,
 )
+from dwcp_jupyter.registry.names import ModelReference, reference_of
 from dwcp_jupyter.registry.reading_calls import ReadingCalls
 from dwcp_jupyter.registry.signing import ModelSignature
 from dwcp_jupyter.registry.values import ModelVersion
@@ -31,18 +32,22 @@ __all__ = ["FileCalls"]
 class FileCalls(ReadingCalls):
     """The files of versions."""
 
-    def load_model(self, model_id: str, trust: flavors.Trust | str | None = None) -> flavors.LoadedModel:
+    def load_model(self, model_id: ModelReference, trust: flavors.Trust | str | None = None) -> flavors.LoadedModel:
         """Return the version's model, loaded from bytes that were checked against their sums.
+
+        For a bare name it is the highest version that has a model file.
 
         Raises
         ------
+        ModelNotFoundError
+            If there is no such version, or it is a draft.
         IntegrityError
             If the bytes were changed; it names both sums.
         UntrustedArtifactError
             If the format can run code and `trust` does not allow it. What the same actor once decided to load by
             its path is loaded again under ``own``.
         """
-        version = self.get_model(model_id)
+        version = self._with_file(model_id)
         with tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
             directory = self.fetch(version.id, folder)
             info = flavors.read_package(directory)
@@ -55,15 +60,15 @@ class FileCalls(ReadingCalls):
                 on_trust=trusting.recorder(self._stores, version.reference, actor=self._actor),
             )
 
-    def fetch(self, model_id: str, destination: str | os.PathLike[str]) -> Path:
-        """Return `destination`, into which the version's package was written, checked.
+    def fetch(self, model_id: ModelReference, destination: str | os.PathLike[str]) -> Path:
+        """Return `destination`, into which the version's package was written, checked; see `load_model`.
 
         Raises
         ------
         ArtifactSignatureError
             If the settings ``trusted_keys`` and ``require_signature`` do not let it be loaded. Nothing is left there.
         """
-        version = self.get_model(model_id)
+        version = self._with_file(model_id)
         directory = self._stores.artifacts.fetch_tree(self._sum_of(version), destination)
         settings = self._stores.settings
         if settings.require_signature or signing.trusted_keys(settings):
@@ -71,6 +76,10 @@ class FileCalls(ReadingCalls):
                 found = signing.find(connection, version)
             signing.check_loaded(version, directory, found, settings)
         return directory
+
+    def _with_file(self, model_id: ModelReference) -> ModelVersion:
+        with self._stores.metadata.read() as connection:
+            return resolution.resolve(connection, reference_of(model_id), takes_sealed=True)
 
     @staticmethod
     def _sum_of(version: ModelVersion) -> str:
@@ -81,7 +90,7 @@ class FileCalls(ReadingCalls):
         return version.sha256
 
     def sign_model(
-        self, model_id: str, private_key: str | os.PathLike[str], *, password: str | None = None
+        self, model_id: ModelReference, private_key: str | os.PathLike[str], *, password: str | None = None
     ) -> ModelSignature:
         """Return the signature over a version's files, kept with it in place of an earlier one.
 
@@ -95,10 +104,12 @@ class FileCalls(ReadingCalls):
 
         Raises
         ------
+        AmbiguousModelError
+            If `model_id` leaves a choice between versions.
         ArtifactSignatureError
             If the key cannot be used.
         """
-        version = self.get_model(model_id)
+        version = self.resolve(model_id)
         with tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
             package = self._stores.artifacts.fetch_tree(self._sum_of(version), Path(folder) / "package")
             bundle = signing.make(package, private_key, password=password)
@@ -113,7 +124,9 @@ class FileCalls(ReadingCalls):
                 bundle=bundle,
             )
 
-    def verify_signature(self, model_id: str, public_key: str | os.PathLike[str] | None = None) -> ModelSignature:
+    def verify_signature(
+        self, model_id: ModelReference, public_key: str | os.PathLike[str] | None = None
+    ) -> ModelSignature:
         """Return a version's signature, checked against its files.
 
         Parameters
@@ -141,7 +154,7 @@ class FileCalls(ReadingCalls):
             agreeing = signing.verify(package, found.bundle, keys, of=version.reference)
         return replace(found, public_key=agreeing)
 
-    def export_mlflow(self, model_id: str, path: str | os.PathLike[str]) -> Path:
+    def export_mlflow(self, model_id: ModelReference, path: str | os.PathLike[str]) -> Path:
         """Return the new folder `path`, with a version as an MLflow model that ``mlflow.pyfunc.load_model`` reads.
 
         Raises
@@ -155,27 +168,37 @@ class FileCalls(ReadingCalls):
             return flavors.write_mlflow(self.fetch(model_id, folder), path)
 
     def set_reference_data(
-        self, model_id: str, frame: Any, *, sensitivity: float = 0.05, source: str = "given"
+        self, model_id: ModelReference, frame: Any, *, sensitivity: float = 0.05, source: str = "given"
     ) -> store.FrameRef:
         """Keep the data against which this version's inputs and predictions are watched.
 
         Parameters
         ----------
-        frame : pandas.DataFrame or pyarrow.Table
-            Columns by name, shape (n_samples, n_columns).
+        frame : DataFrame, Arrow table, mapping, list of mappings, or array
+            Columns by name, shape (n_samples, n_columns); those of an array take the names of the inputs.
         sensitivity : float
             Level of significance for drift tests, in (0, 1).
         source : str
             Where the data come from: ``"training"`` or ``"given"``.
+
+        Raises
+        ------
+        AmbiguousModelError
+            If `model_id` leaves a choice between versions.
+        SignatureError
+            For what is no table.
         """
-        kept = self._stores.frames.put(frame)
+        from dwcp_jupyter.flavors.reference import to_reference
+
+        version = self.resolve(model_id)
+        kept = self._stores.frames.put(to_reference(frame, version.signature))
         with self._stores.metadata.transaction(self._actor) as tx:
-            version = resolution.resolve(tx.connection, model_id)
+            version = resolution.resolve(tx.connection, version.id)
             recording.set_reference_data(tx, version, kept, sensitivity=sensitivity, source=source)
         return kept
 
-    def reference_data(self, model_id: str) -> store.FrameRef | None:
+    def reference_data(self, model_id: ModelReference) -> store.FrameRef | None:
         """Return the reference data kept for a version, or None."""
         with self._stores.metadata.read() as connection:
-            version = resolution.resolve(connection, model_id)
+            version = resolution.resolve(connection, reference_of(model_id))
             return registration.find_reference_data(connection, version.id)

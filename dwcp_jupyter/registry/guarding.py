@@ -10,10 +10,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from dwcp_jupyter.exceptions import TransitionError
+from dwcp_jupyter.exceptions import ModelNotFoundError, TransitionError
 from dwcp_jupyter.registry import approvals, gates, history, resolution
 from dwcp_jupyter.registry.approval_calls import ApprovalCalls
 from dwcp_jupyter.registry.approvals import Approval
+from dwcp_jupyter.registry.names import ModelReference, reference_of
 from dwcp_jupyter.registry.past_calls import PastCalls
 from dwcp_jupyter.registry.policy_calls import PolicyCalls
 from dwcp_jupyter.registry.policy_store import policy_for
@@ -27,7 +28,9 @@ __all__ = ["GuardedStages"]
 class GuardedStages(ApprovalCalls, PolicyCalls, PastCalls):
     """Stages with their policies, approvals and history."""
 
-    def promote_model(self, model_id: str, target_stage: Stage | str, *, dry_run: bool = False) -> ModelVersion:
+    def promote_model(
+        self, model_id: ModelReference, target_stage: Stage | str, *, dry_run: bool = False
+    ) -> ModelVersion:
         """Return the version, moved to another stage.
 
         A model has one version in production: the one that was there goes back to staging in the same moment. With
@@ -42,7 +45,7 @@ class GuardedStages(ApprovalCalls, PolicyCalls, PastCalls):
         ApprovalError
             If the stage takes an approval that is not there, not complete, expired or stale.
         """
-        target = stage_of(target_stage)
+        target, model_id = stage_of(target_stage), reference_of(model_id)
         self._refuse_empty(model_id)
         if dry_run:
             with self._stores.metadata.read() as connection:
@@ -57,11 +60,11 @@ class GuardedStages(ApprovalCalls, PolicyCalls, PastCalls):
 
     def rollback(
         self,
-        model_id: str,
+        model_id: ModelReference,
         stage: Stage | str = Stage.PRODUCTION,
         *,
         dry_run: bool = False,
-        expected: str | None = None,
+        expected: str | ModelVersion | None = None,
     ) -> ModelVersion:
         """Return the version that was in production before the one that is there now, back in production.
 
@@ -72,18 +75,25 @@ class GuardedStages(ApprovalCalls, PolicyCalls, PastCalls):
 
         Parameters
         ----------
+        model_id : str
+            The model. With a version, an alias or a stage it says which version should come back.
         expected : str, optional
-            The version that should come back, such as ``"1.0.0"``: for whoever was shown it before they confirmed.
+            The version that should come back, such as ``"1.0.0"`` or ``"churn@1.0.0"``: for whoever was shown it before
+            they confirmed.
 
         Raises
         ------
+        ModelNotFoundError
+            If `model_id` means nothing.
         TransitionError
-            If there is nothing to go back to, or another version than the one expected would come back.
+            If there is nothing to go back to, or another version than the one meant or expected would come back.
         ApprovalError
             If no approval covers the version as it is.
         """
         if stage_of(stage) is not Stage.PRODUCTION:
             raise TransitionError(f"Only production is rolled back, not {stage}. Use promote_model for other stages.")
+        model_id = reference_of(model_id)
+        expected = None if expected is None else reference_of(expected)
         self._refuse_empty(model_id)
         if dry_run:
             with self._stores.metadata.read() as connection:
@@ -128,7 +138,12 @@ def _may_return(
     """Return the version that was in production before, with the approval that covers it; raises if it may not."""
     name = resolution.model_row(connection, model_id.partition("@")[0]).name
     before = _before_incumbent(connection, name)
-    if expected not in (None, before.version):
+    if "@" in model_id and resolution.resolve(connection, model_id).id != before.id:
+        raise TransitionError(
+            f"'{before.reference}' would come back, not '{model_id}': a rollback undoes the last change of production. "
+            "Leave out what follows the name, or move another version there with promote_model."
+        )
+    if expected is not None and not _is_meant(connection, before, expected):
         raise TransitionError(
             f"'{before.reference}' would come back, not '{expected}': production changed meanwhile. Look again."
         )
@@ -136,6 +151,14 @@ def _may_return(
     return before, approvals.require_approval(
         connection, before, Stage.PRODUCTION, policy=policy, now=now, may_be_old=True
     )
+
+
+def _is_meant(connection: Connection, version: ModelVersion, said: str) -> bool:
+    """Return whether a reference, or what follows its ``@``, means a version."""
+    try:
+        return resolution.resolve(connection, said if "@" in said else f"{version.name}@{said}").id == version.id
+    except ModelNotFoundError:
+        return False
 
 
 def _before_incumbent(connection: Connection, name: str) -> ModelVersion:

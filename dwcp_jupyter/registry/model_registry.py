@@ -20,10 +20,7 @@ from sqlalchemy import update
 
 from dwcp_jupyter import clock, flavors, store
 from dwcp_jupyter.events import Actor, ChainBreak
-from dwcp_jupyter.exceptions import (
-    UntrustedArtifactError,
-    did_you_mean,
-)
+from dwcp_jupyter.exceptions import ApprovalError, FlavorError, GateError, UntrustedArtifactError, did_you_mean
 from dwcp_jupyter.registry import (
     proof,
     registration,
@@ -34,6 +31,8 @@ from dwcp_jupyter.registry.alias_calls import AliasCalls
 from dwcp_jupyter.registry.checking import check_mapping, check_tags, check_text
 from dwcp_jupyter.registry.comparison_calls import ComparisonCalls
 from dwcp_jupyter.registry.guarding import GuardedStages
+from dwcp_jupyter.registry.names import ModelReference, reference_of
+from dwcp_jupyter.registry.stages import Stage
 from dwcp_jupyter.registry.trash_calls import TrashCalls
 from dwcp_jupyter.registry.values import ModelMetadata, ModelVersion
 from dwcp_jupyter.registry.versioning import Bump
@@ -85,8 +84,9 @@ class ModelRegistry(GuardedStages, AliasCalls, TrashCalls, ComparisonCalls):
         bump: Bump | str = Bump.MINOR,
         trust: flavors.Trust | str | None = None,
         reference_data: Any = None,
+        stage: Stage | str = Stage.DEVELOPMENT,
     ) -> ModelVersion:
-        """Return the new version, registered in the development stage.
+        """Return the new version.
 
         Parameters
         ----------
@@ -103,41 +103,62 @@ class ModelRegistry(GuardedStages, AliasCalls, TrashCalls, ComparisonCalls):
             What grows when `metadata` names no version.
         trust : Trust or str, optional
             The decision to load an unsafe `artifact_path`; see `flavors.decide_trust`.
-        reference_data : pandas.DataFrame or pyarrow.Table, optional
+        reference_data : DataFrame, Arrow table, mapping, list of mappings, or array, optional
             Training data to keep with the version, against which drift is measured; see `set_reference_data`.
+        stage : Stage
+            Development, or staging: then it is promoted in the same transaction.
 
         Raises
         ------
         VersionExistsError
             If the version is there already.
-        InvalidNameError, InvalidVersionError, FlavorError, SignatureError, UntrustedArtifactError
+        InvalidNameError, InvalidVersionError, InvalidMetadataError, FlavorError, SignatureError, UntrustedArtifactError
             If something of it cannot be kept. Nothing is registered then.
+        TransitionError, GateError, ApprovalError
+            If it may not enter the stage. Nothing is registered then.
+        TypeError
+            If `metadata` is no ModelMetadata.
         """
-        plan = registration.prepare(metadata, bump=bump)
+        plan = registration.prepare(metadata, bump=bump, stage=stage)
         is_draft = model is None and artifact_path is None
         with nullcontext("") if is_draft else tempfile.TemporaryDirectory(prefix="dwcp-") as folder:
             package = registration.package(
                 Path(folder) / "package",
                 model=model,
                 artifact_path=artifact_path,
-                framework=metadata.framework,
+                framework=plan.metadata.framework,
                 signature=signature,
                 input_example=input_example,
                 trust=trust,
                 call=f"registry.register_model(metadata, artifact_path='{artifact_path}', trust='{{sha256}}')",
                 on_trust=trusting.recorder(self._stores, plan.name, actor=self._actor),
             )
-            kept = registration.keep(self._stores, package, code=metadata.code, reference=reference_data)
-        return registration.commit(self._stores, plan, kept, actor=self._actor, new_id=self._new_id)
+            reference = None if reference_data is None else _reference(reference_data, package)
+            if package is not None and plan.metadata.framework is not None:
+                _check_framework(plan.metadata.framework, package)
+            kept = registration.keep(self._stores, package, code=plan.metadata.code, reference=reference)
+        if plan.stage is Stage.DEVELOPMENT:
+            return registration.commit(self._stores, plan, kept, actor=self._actor, new_id=self._new_id)
+        with self._stores.metadata.transaction(self._actor):
+            registered = registration.commit(self._stores, plan, kept, actor=self._actor, new_id=self._new_id)
+            try:
+                return self.promote_model(registered.id, plan.stage)
+            except (ApprovalError, GateError) as exc:  # what it asks for takes a version that is there
+                exc.args = (f"{exc} Nothing was registered: register it into development first.",)
+                raise
 
-    def create_version(self, model_id: str, version: str, changelog: str = "") -> ModelVersion:
+    def create_version(self, model_id: ModelReference, version: str, changelog: str = "") -> ModelVersion:
         """Return a new draft of an existing model; `store_model_artifact` completes it."""
         with self._stores.metadata.read() as connection:
-            name = resolution.model_row(connection, model_id.partition("@")[0]).name
+            name = resolution.model_row(connection, reference_of(model_id).partition("@")[0]).name
         return self.register_model(ModelMetadata(name=name, version=version, changelog=changelog))
 
     def store_model_artifact(
-        self, model_id: str, artifact_path: str | os.PathLike[str], *, trust: flavors.Trust | str | None = None
+        self,
+        model_id: ModelReference,
+        artifact_path: str | os.PathLike[str],
+        *,
+        trust: flavors.Trust | str | None = None,
     ) -> ModelVersion:
         """Return the draft `model_id`, completed by its model file. A version is completed once.
 
@@ -159,22 +180,28 @@ class ModelRegistry(GuardedStages, AliasCalls, TrashCalls, ComparisonCalls):
             kept = registration.keep(self._stores, package, code=None)
         return registration.seal(self._stores, draft, kept, actor=self._actor)
 
-    def update_model(self, model_id: str, updates: Mapping[str, Any]) -> None:
+    def update_model(self, model_id: ModelReference, updates: Mapping[str, Any]) -> None:
         """Change description, tags or custom metadata: of a model by its name, of a version by its reference.
 
         Raises
         ------
         ValueError
-            For any other field; versions are immutable.
+            For any other field, as versions are immutable; or for none.
         InvalidMetadataError
             For a value that cannot be kept.
         """
+        if not updates or not isinstance(updates, Mapping):
+            raise ValueError(
+                f"updates={updates!r} changes nothing. Give what is to change, such as {{'description': 'Q3 data'}}; "
+                f"that can be {', '.join(_UPDATABLE)}."
+            )
         for key in updates:
             if key not in _UPDATABLE:
                 raise ValueError(
                     f"'{key}' cannot be changed.{did_you_mean(key, _UPDATABLE)} Only {', '.join(_UPDATABLE)} can; "
                     "register a new version for the rest."
                 )
+        model_id = reference_of(model_id)
         self._refuse_empty(model_id)
         values = {key: _UPDATABLE[key](value) for key, value in updates.items()}
         with self._stores.metadata.transaction(self._actor) as tx:
@@ -202,6 +229,8 @@ class ModelRegistry(GuardedStages, AliasCalls, TrashCalls, ComparisonCalls):
 
         Parameters
         ----------
+        path : path
+            The folder, or the file ``MLmodel`` in it.
         metadata : ModelMetadata
             Name and everything said of it.
         trust : Trust or str, optional
@@ -215,6 +244,7 @@ class ModelRegistry(GuardedStages, AliasCalls, TrashCalls, ComparisonCalls):
         UntrustedArtifactError
             If loading could run code and nobody named its sum; the message shows the line that would.
         """
+        registration.check_metadata(metadata)
         policy = trusting.of_import(trust)
         found = flavors.read_mlflow(path)
         origin = {"mlflow_version": found.mlflow_version, "mlflow_run_id": found.run_id}
@@ -259,3 +289,20 @@ class ModelRegistry(GuardedStages, AliasCalls, TrashCalls, ComparisonCalls):
         with self._stores.metadata.read() as connection:
             found = proof.find_break(connection, checkpoint=checkpoint)
         return True if found is None else found
+
+
+def _reference(data: Any, package: Path | None) -> Any:
+    """Return reference data as they are kept; columns without names take those of the package's inputs."""
+    from dwcp_jupyter.flavors.reference import to_reference
+
+    return to_reference(data, None if package is None else flavors.read_package(package).signature)
+
+
+def _check_framework(said: flavors.Framework | str, package: Path) -> None:
+    """Raise where a model is not of the framework that its metadata say."""
+    found = flavors.read_package(package).framework
+    if flavors.Framework(str(said)) is not found:
+        raise FlavorError(
+            f"The metadata say framework='{said}', and the model is one of {found}. Leave framework out: the model "
+            "says it."
+        )

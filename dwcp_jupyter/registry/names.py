@@ -12,9 +12,22 @@ from dataclasses import dataclass
 
 from dwcp_jupyter.exceptions import InvalidNameError, InvalidVersionError
 from dwcp_jupyter.registry.stages import Stage
+from dwcp_jupyter.registry.values import Model, ModelVersion
 from dwcp_jupyter.registry.versioning import SemanticVersion
 
-__all__ = ["Reference", "check_alias", "check_name", "parse_reference"]
+__all__ = [
+    "ModelReference",
+    "Reference",
+    "check_alias",
+    "check_name",
+    "folded",
+    "parse_reference",
+    "reference_of",
+]
+
+ModelReference = str | ModelVersion | Model
+"""What calls take for a model or a version of it: a reference, or the value itself."""
+
 
 _NAME = re.compile(r"\w(?:[\w\-]|\.(?!\.))*(?<!\.)")
 _LIKE_VERSION = re.compile(r"v?\d+(?:\.|$)")
@@ -50,10 +63,31 @@ def check_alias(alias: str) -> str:
         ambiguous.
     """
     composed = check_name(alias, what="alias")
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", composed).casefold())
-    if folded in set(Stage) or _means_version(folded):
+    read_as = folded(composed)
+    if read_as in set(Stage) or _means_version(read_as):
         raise InvalidNameError(f"'{alias}' cannot be an alias: name@{alias} would be read as that stage or version.")
     return composed
+
+
+def folded(name: str) -> str:
+    """Return a name without its case and width: names that people take for one another are equal then."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def reference_of(said: object) -> str:
+    """Return the reference that a text is, or that a version, or a model by its name, has.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    found = said.name if isinstance(said, Model) else getattr(said, "reference", said)
+    if isinstance(found, str):
+        return found
+    raise TypeError(
+        f"A {type(said).__name__} names no model. Give 'NAME' or 'NAME@VERSION' as a text, or the ModelVersion itself."
+    )
 
 
 def _means_version(text: str) -> bool:

@@ -9,7 +9,7 @@ from dwcp_jupyter.exceptions import ModelNotFoundError
 from dwcp_jupyter.registry import history
 from dwcp_jupyter.registry.acting import Acting
 from dwcp_jupyter.registry.history import StageHistory
-from dwcp_jupyter.registry.names import parse_reference
+from dwcp_jupyter.registry.names import ModelReference, parse_reference, reference_of
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.store import event_log
 
@@ -19,7 +19,7 @@ __all__ = ["PastCalls"]
 class PastCalls(Acting):
     """What was when."""
 
-    def as_of(self, model_id: str, when: date | datetime) -> ModelVersion:
+    def as_of(self, model_id: ModelReference, when: date | datetime) -> ModelVersion:
         """Return the version that a reference meant at a moment, as it was then.
 
         Parameters
@@ -40,12 +40,12 @@ class PastCalls(Acting):
         --------
         ``registry.as_of("churn@production", date(2026, 3, 1))``: what was in production when that day ended.
         """
-        moment = history.moment_of(when)
+        moment, model_id = history.moment_of(when), reference_of(model_id)
         return history.as_of(self._past_events(parse_reference(model_id).name, until=moment), model_id, moment)
 
-    def history(self, model_id: str) -> StageHistory:
+    def history(self, model_id: ModelReference) -> StageHistory:
         """Return every change of a model's stages and aliases, the oldest first."""
-        name = parse_reference(model_id).name
+        name = parse_reference(reference_of(model_id)).name
         found = self._past_events(name)
         if not found:
             raise ModelNotFoundError(f"No model '{name}' was ever in this workspace. List models with %models.")

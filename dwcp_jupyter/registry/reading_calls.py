@@ -10,6 +10,7 @@ from dwcp_jupyter.registry import (
     searching,
 )
 from dwcp_jupyter.registry.acting import Acting
+from dwcp_jupyter.registry.names import ModelReference, reference_of
 from dwcp_jupyter.registry.values import Model, ModelList, ModelVersion, VersionList
 
 __all__ = ["ReadingCalls"]
@@ -18,7 +19,7 @@ __all__ = ["ReadingCalls"]
 class ReadingCalls(Acting):
     """What is there."""
 
-    def get_model(self, model_id: str) -> ModelVersion:
+    def get_model(self, model_id: ModelReference) -> ModelVersion:
         """Return the version that a reference or id means; for a bare name the highest.
 
         Raises
@@ -27,9 +28,9 @@ class ReadingCalls(Acting):
             If there is none; it names what was probably meant.
         """
         with self._stores.metadata.read() as connection:
-            return resolution.resolve(connection, model_id)
+            return resolution.resolve(connection, reference_of(model_id))
 
-    def resolve(self, reference: str) -> ModelVersion:
+    def resolve(self, reference: ModelReference) -> ModelVersion:
         """Return the one version that `reference` means, for a change or a deploy.
 
         Raises
@@ -40,7 +41,7 @@ class ReadingCalls(Acting):
             If it leaves a choice.
         """
         with self._stores.metadata.read() as connection:
-            return resolution.resolve(connection, reference, must_be_certain=True)
+            return resolution.resolve(connection, reference_of(reference), must_be_certain=True)
 
     def list_models(
         self,
@@ -66,7 +67,9 @@ class ReadingCalls(Acting):
                 listing.find_models(connection, dict(filter or {}), limit=listing.check_limit(limit), after=after)
             )
 
-    def list_versions(self, model_id: str, *, limit: int | None = None, after: str | None = None) -> VersionList:
+    def list_versions(
+        self, model_id: ModelReference, *, limit: int | None = None, after: str | None = None
+    ) -> VersionList:
         """Return a model's versions, the highest first.
 
         Parameters
@@ -77,7 +80,7 @@ class ReadingCalls(Acting):
             The last version of the page before.
         """
         with self._stores.metadata.read() as connection:
-            model = resolution.model_row(connection, model_id.partition("@")[0])
+            model = resolution.model_row(connection, reference_of(model_id).partition("@")[0])
             return VersionList(listing.find_versions(connection, model, limit=listing.check_limit(limit), after=after))
 
     def search_versions(
@@ -89,9 +92,12 @@ class ReadingCalls(Acting):
         ----------
         condition : str
             Comparisons joined by ``and``, ``or``, ``not`` and parentheses. Fields: ``name``, ``version``, ``stage``,
-            ``alias``, ``tag``, ``framework``, ``task_type``, ``author``, ``created_by``, ``created_at``,
-            ``description``, ``changelog``, ``run_id``, and by their names ``metrics.``, ``params.`` and
-            ``custom_metadata.``. Operators: ``= != < <= > >= like``.
+            ``alias``, ``tag``, ``framework``, ``framework_version``, ``flavor``, ``task_type``, ``author``,
+            ``created_by``, ``created_at``, ``description``, ``changelog``, ``run_id``, ``git_commit``, ``sha256``,
+            ``training_dataset``, and by their names ``metrics.``, ``params.`` and ``custom_metadata.``. Operators:
+            ``= != < <= > >= like``. What a version does not have is neither equal nor different: ``author != 'ana'``
+            is of those with another author. ``tag`` and ``alias`` ask whether it is among them, so ``tag != 'risk'``
+            is also of versions without tags.
         order_by : str, optional
             ``name``, ``version``, ``created_at`` or a metric, with ``asc`` or ``desc``: ``"metrics.auc desc"``.
         limit : int, optional
@@ -112,11 +118,13 @@ class ReadingCalls(Acting):
             return VersionList(
                 searching.search(
                     connection, condition, order_by=order_by, limit=listing.check_limit(limit), after=after
-                )
+                ),
+                wanted={"condition": condition} if condition.strip() else None,
             )
 
-    def describe_model(self, model_id: str) -> Model:
+    def describe_model(self, model_id: ModelReference) -> Model:
         """Return a model as a whole: its description, tags, stages and aliases."""
+        name = model_id.name if isinstance(model_id, ModelVersion) else reference_of(model_id)
         with self._stores.metadata.read() as connection:
-            (model,) = listing.describe(connection, [resolution.model_row(connection, model_id)])
+            (model,) = listing.describe(connection, [resolution.model_row(connection, name)])
         return model

@@ -17,12 +17,19 @@ from sqlalchemy.exc import IntegrityError as DuplicateRowError
 
 from dwcp_jupyter import clock, flavors
 from dwcp_jupyter.events import Actor
-from dwcp_jupyter.exceptions import VersionExistsError
+from dwcp_jupyter.exceptions import TransitionError, VersionExistsError
 from dwcp_jupyter.flavors import packing
 from dwcp_jupyter.registry import recording, resolution, rows
-from dwcp_jupyter.registry.checking import check_mapping, check_metrics, check_tags, check_text
-from dwcp_jupyter.registry.names import check_name
-from dwcp_jupyter.registry.stages import Stage
+from dwcp_jupyter.registry.checking import (
+    check_choice,
+    check_mapping,
+    check_metrics,
+    check_moment,
+    check_tags,
+    check_text,
+)
+from dwcp_jupyter.registry.names import check_name, reference_of
+from dwcp_jupyter.registry.stages import Stage, stage_of
 from dwcp_jupyter.registry.values import ModelMetadata, ModelVersion
 from dwcp_jupyter.registry.versioning import Bump, SemanticVersion
 from dwcp_jupyter.store import Artifact, FrameRef, Stores, schema
@@ -30,6 +37,7 @@ from dwcp_jupyter.store import Artifact, FrameRef, Stores, schema
 __all__ = [
     "Kept",
     "Plan",
+    "check_metadata",
     "commit",
     "find_reference_data",
     "keep",
@@ -39,6 +47,7 @@ __all__ = [
 ]
 
 _MAPPINGS = ("hyperparameters", "environment", "custom_metadata")
+_MOMENTS = ("training_started_at", "training_ended_at")
 _TEXTS = ("framework_version", "author", "training_dataset", "task_type", "git_commit", "run_id")
 
 
@@ -50,6 +59,7 @@ class Plan:
     name: str
     version: SemanticVersion | None
     bump: Bump
+    stage: Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +72,54 @@ class Kept:
     reference: FrameRef | None = None
 
 
-def prepare(metadata: ModelMetadata, *, bump: Bump | str) -> Plan:
+def check_metadata(metadata: Any) -> None:
+    """Raise unless it is a `ModelMetadata`.
+
+    Raises
+    ------
+    TypeError
+    """
+    if not isinstance(metadata, ModelMetadata):
+        raise TypeError(
+            f"What is said of a version is a ModelMetadata, not a {type(metadata).__name__}. Give "
+            "ModelMetadata(name='NAME'), or register by Workspace().register('NAME', model)."
+        )
+
+
+def prepare(metadata: ModelMetadata, *, bump: Bump | str, stage: Stage | str = Stage.DEVELOPMENT) -> Plan:
     """Return the plan for `metadata`; raises for what could not be kept."""
+    check_metadata(metadata)
     name = check_name(metadata.name)
     said: dict[str, Any] = {field: check_mapping(getattr(metadata, field), field=field) for field in _MAPPINGS}
     said |= {field: check_text(getattr(metadata, field), field=field) for field in ("description", "changelog")}
     said |= {field: check_text(getattr(metadata, field), field=field) or None for field in _TEXTS}
+    said |= {field: check_moment(getattr(metadata, field), field=field) for field in _MOMENTS}
+    said |= {
+        "framework": check_choice(flavors.Framework, metadata.framework, field="framework")
+        if metadata.framework
+        else None,
+        "parent": None if metadata.parent is None else reference_of(metadata.parent),
+        "code": None if metadata.code is None else check_text(metadata.code, field="code"),
+    }
     said |= {"name": name, "metrics": check_metrics(metadata.metrics), "tags": check_tags(metadata.tags)}
     return Plan(
         metadata=replace(metadata, **said),
         name=name,
         version=None if metadata.version is None else SemanticVersion.parse(metadata.version),
-        bump=Bump(bump),
+        bump=check_choice(Bump, bump, field="bump"),
+        stage=_entry(stage),
     )
+
+
+def _entry(stage: Stage | str) -> Stage:
+    """Return the stage into which a version is registered."""
+    found = stage_of(stage)
+    if found not in (Stage.DEVELOPMENT, Stage.STAGING):
+        raise TransitionError(
+            f"A version is not registered into {found}, which it enters from another stage. Register it into "
+            "development or staging, and move it by promote_model."
+        )
+    return found
 
 
 def package(

@@ -78,9 +78,10 @@ class GarbageReport(Displayed):
 
     def _view(self) -> View:
         would = "would be " if self.is_dry else ""
+        gone = "Versions that would be gone for good" if self.is_dry else "Versions gone for good"
         facts = Facts(
             {
-                f"Versions that {would}gone for good": ", ".join(self.versions) or "none",
+                gone: ", ".join(self.versions) or "none",
                 f"Files {would}removed": self.blobs,
                 f"Bytes {would}freed": self.bytes,
             }

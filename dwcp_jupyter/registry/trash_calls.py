@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import delete
 
@@ -18,7 +19,8 @@ from dwcp_jupyter.registry import (
     trash,
 )
 from dwcp_jupyter.registry.acting import Acting
-from dwcp_jupyter.registry.trash import GarbageReport, TrashList
+from dwcp_jupyter.registry.names import ModelReference, reference_of
+from dwcp_jupyter.registry.trash import GarbageReport, Trashed, TrashList
 from dwcp_jupyter.registry.values import ModelVersion
 from dwcp_jupyter.store import schema
 
@@ -28,7 +30,7 @@ __all__ = ["TrashCalls"]
 class TrashCalls(Acting):
     """Deletion and its undoing."""
 
-    def delete_model(self, model_id: str) -> None:
+    def delete_model(self, model_id: ModelReference) -> None:
         """Move a version by its reference, or a model with all its versions by its name, to the trash.
 
         `restore_model` brings it back until `collect_garbage` empties the trash. Its name is free at once.
@@ -38,6 +40,7 @@ class TrashCalls(Acting):
         TransitionError
             For a version in production or one that an endpoint serves.
         """
+        model_id = reference_of(model_id)
         self._refuse_empty(model_id)
         with self._stores.metadata.transaction(self._actor) as tx:
             if "@" in model_id:
@@ -54,7 +57,7 @@ class TrashCalls(Acting):
                 versions = [version.id for version in doomed]
                 tx.record("model.deleted", f"model:{model.name}", model_id=model.id, versions=versions)
 
-    def restore_model(self, model_id: str) -> ModelVersion:
+    def restore_model(self, model_id: ModelReference | Trashed) -> ModelVersion:
         """Return a deleted version that came back, with its aliases where nobody took them, and its reference data.
 
         A bare name brings back what the last deletion took: one version, or the whole model as it was, with all
@@ -69,6 +72,7 @@ class TrashCalls(Acting):
         IntegrityError
             If what lies in the trash is not what was deleted.
         """
+        model_id = reference_of(model_id)
         if not self._stores.metadata.exists:
             raise ModelNotFoundError(f"The trash holds no '{model_id}': this workspace is empty.")
         with self._stores.metadata.transaction(self._actor) as tx:
@@ -107,7 +111,11 @@ class TrashCalls(Acting):
         ------
         WorkspaceError
             If other databases keep files in the artifact store, or `gone` names none of them. Nothing is changed then.
+        TypeError
+            If `older_than` or `grace` is no timedelta.
         """
+        for name, value in (("older_than", older_than), ("grace", grace)):
+            _check_duration(value, field=name)
         if not self._stores.metadata.exists:
             return GarbageReport(versions=(), blobs=0, bytes=0, is_dry=dry_run)
         owners = self._stores.owners
@@ -148,3 +156,12 @@ class TrashCalls(Acting):
             with self._stores.metadata.transaction(self._actor) as tx:
                 tx.record("owner.forgotten", f"owner:{owner.id}", name=owner.name, since=since)
             self._stores.owners.forget(owner)
+
+
+def _check_duration(value: Any, *, field: str) -> None:
+    if not isinstance(value, timedelta):
+        days = f"{value:g}" if isinstance(value, (int, float)) else "30"
+        raise TypeError(
+            f"{field}={value!r} is of type '{type(value).__name__}' and has no unit. Give a timedelta, such as "
+            f"timedelta(days={days})."
+        )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dwcp_jupyter.monitoring import DriftReport, MLMonitor
     from dwcp_jupyter.pipeline import PipelineConfig, PipelineRun
     from dwcp_jupyter.registry import GarbageReport, ModelRegistry, ModelVersion, TrashList
+    from dwcp_jupyter.registry.names import ModelReference
     from dwcp_jupyter.serving import Endpoint, ModelServer, PredictionResponse
     from dwcp_jupyter.tracking import ActiveRun, RunList, RunRecord, Tracker
     from dwcp_jupyter.workspace.copying import Copied
@@ -93,15 +94,17 @@ class Workspace:
         """
         return self.tracker.start(name, **said)
 
-    def runs(self, condition: str = "", **options: Any) -> RunList:
+    def runs(self, condition: str | None = "", **options: Any) -> RunList:
         """Return the runs that meet a condition, the latest first; see `Tracker.search_runs`."""
-        return self.tracker.search_runs(condition, **options)
+        return self.tracker.search_runs(condition or "", **options)
 
-    def monitor(self, model_id: str, model_version: str | None = None) -> MLMonitor:
+    def monitor(self, model_id: ModelReference, model_version: str | None = None) -> MLMonitor:
         """Return the monitor of one version."""
         from dwcp_jupyter.monitoring import MLMonitor
+        from dwcp_jupyter.registry.names import reference_of
 
-        version = self.registry.get_model(model_id if model_version is None else f"{model_id}@{model_version}")
+        said = reference_of(model_id)
+        version = self.registry.get_model(said if model_version is None else f"{said}@{model_version}")
         return MLMonitor(version.name, version.version, self.stores)
 
     def run_pipeline(self, pipeline_config: PipelineConfig, **options: Any) -> PipelineRun:
@@ -119,7 +122,7 @@ class Workspace:
         bump: str = "minor",
         metrics: Mapping[str, float] | None = None,
         data: Any = None,
-        tags: Iterable[str] = (),
+        tags: Iterable[str] | None = (),
         stage: str = "development",
         changelog: str = "",
         code: str | None = None,
@@ -135,9 +138,11 @@ class Workspace:
             Fitted, of a framework that a flavor keeps.
         version : str, optional
             A semantic version; the next one by `bump` without it.
-        data : pandas.DataFrame, optional
+        data : pandas.DataFrame, mapping, sequence or array, optional
             Training inputs, shape (n_samples, n_features): the signature and the example are inferred from them, and
             they are kept as reference for drift.
+        tags : iterable of str
+            Such as ``["risk", "eu"]``.
         stage : str
             ``"development"`` or ``"staging"``.
         code : str, optional
@@ -150,8 +155,12 @@ class Workspace:
         ------
         FlavorError
             If no flavor keeps the model, or it is None.
+        VersionExistsError, InvalidMetadataError, TransitionError, GateError, ApprovalError
+            If the version is there already, something cannot be kept, or it may not enter the stage. Nothing is
+            registered then.
         """
         from dwcp_jupyter.registry import ModelMetadata
+        from dwcp_jupyter.registry.checking import check_tags
 
         if model is None:
             raise FlavorError(
@@ -163,7 +172,7 @@ class Workspace:
             name=name,
             version=version,
             metrics={} if metrics is None else metrics,
-            tags=tuple(tags),
+            tags=check_tags(tags),
             changelog=changelog,
             code=code,
             environment={"python": platform.python_version(), "dwcp_jupyter": __version__},
@@ -172,8 +181,9 @@ class Workspace:
             from dwcp_jupyter.workspace import runs
 
             said = runs.describe(said, self.tracker.get_run(run))
-        registered = self.registry.register_model(said, model, input_example=data, bump=bump, reference_data=data)
-        return registered if stage == "development" else self.registry.promote_model(registered.id, stage)
+        return self.registry.register_model(
+            said, model, input_example=data, bump=bump, reference_data=data, stage=stage
+        )
 
     def register_run(
         self,
@@ -200,12 +210,12 @@ class Workspace:
         from dwcp_jupyter.workspace import runs
 
         if isinstance(run, PipelineRun):
-            registered = runs.register(self.registry, run, name=name, version=version, bump=bump)
-        else:
-            registered = runs.register_logged(self.registry, self.tracker, run, name=name, version=version, bump=bump)
-        return registered if stage == "development" else self.registry.promote_model(registered.id, stage)
+            return runs.register(self.registry, run, name=name, version=version, bump=bump, stage=stage)
+        return runs.register_logged(
+            self.registry, self.tracker, run, name=name, version=version, bump=bump, stage=stage
+        )
 
-    def deploy(self, reference: str, *, name: str | None = None, **endpoint_config: Any) -> Endpoint:
+    def deploy(self, reference: ModelReference, *, name: str | None = None, **endpoint_config: Any) -> Endpoint:
         """Return the endpoint that serves a version, under the model's name unless `name` gives another.
 
         Deploying another version of the model is then a rolling update of the same endpoint. ``compile``, ``lifetime``,
@@ -241,16 +251,19 @@ class Workspace:
         signature = self.registry.get_model(f"{served.model}@{served.version}").signature
         return [] if signature is None else [column.name for column in signature.inputs]
 
-    def drift(self, target: str, data: Any = None) -> DriftReport:
+    def drift(self, target: ModelReference | Endpoint, data: Any = None) -> DriftReport:
         """Return how far current data are from a version's reference data.
 
         Parameters
         ----------
-        target : str
+        target : str, ModelVersion or Endpoint
             An endpoint's name, or a model's reference.
-        data : pandas.DataFrame, optional
+        data : pandas.DataFrame, mapping, sequence or array, optional
             Current data; the version's prediction log without it.
         """
+        from dwcp_jupyter.registry.names import reference_of
+
+        target = reference_of(target)
         self.serving.flush_logs()
         served = {endpoint.name: endpoint for endpoint in self.serving.list_endpoints()}
         if target not in served:
@@ -259,7 +272,7 @@ class Workspace:
 
     def audit(
         self,
-        subject: str | None = None,
+        subject: ModelReference | None = None,
         *,
         last: int = 50,
         checkpoint: Checkpoint | str | tuple[int, str] | None = None,
@@ -281,8 +294,10 @@ class Workspace:
         SettingError
             If the checkpoint is none.
         """
+        from dwcp_jupyter.registry.names import reference_of
         from dwcp_jupyter.workspace.trail import read_trail
 
+        subject = None if subject is None else reference_of(subject)
         return read_trail(self.stores, subject, last=last, checkpoint=checkpoint)
 
     def verify(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import tempfile
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dwcp_jupyter.exceptions import PipelineError, RunError
 from dwcp_jupyter.pipeline import PipelineRun, RunStatus
 from dwcp_jupyter.pipeline.loading import describe_source
 from dwcp_jupyter.registry import ModelMetadata, ModelRegistry, ModelVersion
+from dwcp_jupyter.registry.checking import check_tags
 from dwcp_jupyter.tracking import ActiveRun, RunRecord, Tracker
 
 __all__ = ["describe", "register", "register_logged"]
@@ -21,11 +23,18 @@ __all__ = ["describe", "register", "register_logged"]
 def describe(said: ModelMetadata, run: RunRecord) -> ModelMetadata:
     """Return what is said of a version, with what its run knows; what was said by hand goes first."""
     metrics = {name: value for name, value in run.metrics.items() if math.isfinite(value)}
+    left_out = [] if said.metrics else [repr(name) for name in run.metrics if name not in metrics]
+    if left_out:
+        warnings.warn(
+            f"The version does not have {', '.join(left_out)} of run '{run.name}', which ended as no finite number; "
+            "the run keeps it.",
+            stacklevel=4,
+        )
     return replace(
         said,
         metrics=said.metrics or metrics,
         hyperparameters=said.hyperparameters or run.params,
-        tags=tuple(dict.fromkeys((*said.tags, *run.tags))),
+        tags=tuple(dict.fromkeys((*check_tags(said.tags), *run.tags))),
         training_started_at=said.training_started_at or run.started_at,
         training_ended_at=said.training_ended_at or run.ended_at,
         git_commit=said.git_commit or run.git_commit,
@@ -41,6 +50,7 @@ def register_logged(
     name: str | None,
     version: str | None,
     bump: str,
+    stage: str,
 ) -> ModelVersion:
     """Return the version made of the model that a run kept.
 
@@ -61,11 +71,11 @@ def register_logged(
     said = ModelMetadata(name=name or found.name, version=version, environment=environment)
     with tempfile.TemporaryDirectory(prefix="dwcp-run-") as folder:
         package = tracker.fetch_artifact(found, models[0], Path(folder) / "package")
-        return registry.register_model(describe(said, found), artifact_path=package, bump=bump)
+        return registry.register_model(describe(said, found), artifact_path=package, bump=bump, stage=stage)
 
 
 def register(
-    registry: ModelRegistry, run: PipelineRun, *, name: str | None, version: str | None, bump: str
+    registry: ModelRegistry, run: PipelineRun, *, name: str | None, version: str | None, bump: str, stage: str
 ) -> ModelVersion:
     """Return the version made of a completed run; its training data stay with it as reference for drift.
 
@@ -95,4 +105,6 @@ def register(
         custom_metadata={"training_data_sha256": None if run.training_data is None else run.training_data.sha256},
         run_id=run.run_id,
     )
-    return registry.register_model(said, artifact_path=run.package_dir, bump=bump, reference_data=run.reference)
+    return registry.register_model(
+        said, artifact_path=run.package_dir, bump=bump, reference_data=run.reference, stage=stage
+    )

@@ -79,8 +79,7 @@ class TestTrainingData:
         assert node.facts == {"sha256": kept.sha256, "rows": len(iris[0])}
         assert [(edge.source, edge.role) for edge in graph.edges] == [(node.id, "trained on")]
         assert (
-            f"data data {kept.sha256[:8]} → version flowers@1.0.0  (trained on)"
-            in graph._repr_mimebundle_()["text/plain"]
+            f"data {kept.sha256[:8]} → version flowers@1.0.0  (trained on)" in graph._repr_mimebundle_()["text/plain"]
         )
         assert f"data {kept.sha256[:8]}" in graph._repr_mimebundle_()["text/html"]
 
