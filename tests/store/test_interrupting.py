@@ -18,6 +18,7 @@ INTERRUPTED = """
 import json, os, random, signal, sys, threading
 from dwcp_jupyter import config, store
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background, interrupts are ignored
 chance = random.Random(7)
 stores = store.open(sys.argv[1], settings=config.load(metadata_url=sys.argv[2]))
 metadata = stores.metadata
@@ -42,6 +43,14 @@ said[-1].append(found)
 print(json.dumps(said), flush=True)
 input()
 """
+
+
+@pytest.fixture(autouse=True)
+def _interruptible():
+    """Take interrupts as a shell in the foreground does, however the tests were started."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
 
 
 @pytest.mark.parametrize("url", ["duckdb", "sqlite"])
