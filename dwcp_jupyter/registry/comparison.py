@@ -286,7 +286,7 @@ def _undirected(names: Sequence[str]) -> str:
     """Return that nothing tells the directions of metrics, and how to say them."""
     return (
         f"nothing tells whether more {' or '.join(_quoted(names))} is better; say it: "
-        f"directions={{'{names[0]}': True}}, or False."
+        f"%compare --higher or --lower {names[0]}, in Python directions={{'{names[0]}': True}} or False."
     )
 
 
@@ -329,7 +329,8 @@ def _by_test(
 
 def _unknown_direction(metric: str) -> InvalidMetadataError:
     return InvalidMetadataError(
-        f"Nothing tells whether more '{metric}' is better. Say it: directions={{'{metric}': True}}."
+        f"Nothing tells whether more '{metric}' is better. Say it: %compare --higher or --lower {metric}, in Python "
+        f"directions={{'{metric}': True}} or False."
     )
 
 

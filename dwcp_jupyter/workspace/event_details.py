@@ -7,13 +7,13 @@ little to who does not know that it was two. The whole of an event is in the tra
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dwcp_jupyter.events import Event
 from dwcp_jupyter.rendering.formats import clip, is_number, number
 
-__all__ = ["tell_all"]
+__all__ = ["tell_last"]
 
 _SHOWN = ("source", "target", "state", "comment", "reason", "alias", "justification", "task_type", "kind", "reference")
 _MOST = 60
@@ -22,16 +22,16 @@ _NUMBERS = 3
 _FIELDS = 4
 
 
-def tell_all(events: Iterable[Event]) -> list[str]:
-    """Return the line of each event; the events of one subject are all there, in order."""
+def tell_last(events: Sequence[Event], count: int) -> list[str]:
+    """Return the lines of the last events; those before them tell what policies were."""
     policies: dict[str, Mapping[str, Any]] = {}
     lines = []
-    for event in events:
+    for place, event in enumerate(events, start=count - len(events)):
         if event.kind.startswith("policy."):
             former, said = policies.get(event.subject, {}), _mapping(event.payload.get("body"))
             policies[event.subject] = said
-            lines.append(_policy(said, former))
-        else:
+            lines += [_policy(said, former)] if place >= 0 else []
+        elif place >= 0:
             lines.append(_OTHERS.get(event.kind, _named)(event.payload))
     return lines
 

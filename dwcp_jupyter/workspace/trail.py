@@ -17,7 +17,7 @@ from dwcp_jupyter.events import ChainBreak, Event
 from dwcp_jupyter.registry import ModelRegistry
 from dwcp_jupyter.rendering import Displayed, Facts, Mark, Note, Table, View
 from dwcp_jupyter.store import Stores, event_log
-from dwcp_jupyter.workspace.event_details import tell_all
+from dwcp_jupyter.workspace.event_details import tell_last
 
 __all__ = ["LATEST_RUNS", "AuditTrail", "Checkpoint", "check", "read_trail"]
 
@@ -108,10 +108,10 @@ class AuditTrail(Displayed):
         return Mark(f"broken at event {self.break_.seq}: {self.break_.reason}", "critical")
 
     def _view(self) -> View:
-        told = zip(self.events, tell_all(self.events), strict=True)
+        shown = self.events[-self.last :]
         rows = [
             (e.seq, e.time, e.kind, _askable(e.subject), e.actor.name, str(e.actor.assurance), details)
-            for e, details in reversed(list(told)[-self.last :])
+            for e, details in zip(reversed(shown), reversed(tell_last(self.events, len(shown))), strict=True)
         ]
         hidden = len(self.events) - len(rows)
         facts: dict[str, Any] = {"Chain": self._chain(), "Checkpoint": str(self.checkpoint)}
