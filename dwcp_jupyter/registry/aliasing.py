@@ -37,6 +37,11 @@ _GUARDED = (
     .where(_POLICIES.stage.startswith("@"))
     .order_by(_POLICIES.stage)
 )
+_POINT = (
+    update(schema.aliases)
+    .where((schema.aliases.c.model_id == bindparam("of_model")) & (schema.aliases.c.alias == bindparam("named")))
+    .values(version_id=bindparam("version_id"), updated_at=bindparam("updated_at"))
+)
 
 
 def check_distinct(connection: Connection, version: ModelVersion, alias: str) -> None:
@@ -117,8 +122,7 @@ def set_alias(tx: Transaction, version: ModelVersion, alias: str) -> None:
     if before is None:
         tx.execute(insert(table).values(model_id=version.model_id, alias=alias, **values))
     else:
-        key = (table.c.model_id == version.model_id) & (table.c.alias == alias)
-        tx.execute(update(table).where(key).values(**values))
+        tx.connection.execute(_POINT, {"of_model": version.model_id, "named": alias, **values})
     resolution.remember_aliases(tx.connection, {**aliases, alias: version.id}, model_id=version.model_id)
     by = {} if approval is None else {"approval_id": approval.id}
     tx.record("alias.set", f"model:{version.reference}", alias=alias, version_id=version.id, before=before, **by)
