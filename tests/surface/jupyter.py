@@ -95,7 +95,7 @@ class Jupyter:
 
         Jupyter's handler of a signal logs it first, which fails while a line is being logged: that signal is lost.
         """
-        if self.process.poll() is None and not (self._ends_by(number, within_s=30) or self._lost_a_signal(number)):
+        if self.process.poll() is None and not (self._ends_by(number, within_s=60) or self._lost_a_signal(number)):
             self.process.send_signal(signal.SIGABRT)  # its fault handler writes where every thread is
             self.process.wait(10)
             raise AssertionError(self.log_path.read_text()[-20_000:])
