@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from dwcp_jupyter import clock
 from dwcp_jupyter.exceptions import ApprovalError, InvalidNameError, TransitionError
@@ -22,21 +22,14 @@ from dwcp_jupyter.registry.approvals import Approval
 from dwcp_jupyter.registry.checks import FailedCheck
 from dwcp_jupyter.registry.names import folded
 from dwcp_jupyter.registry.policies import StagePolicy
-from dwcp_jupyter.registry.policy_store import EVERY_MODEL, policy_for
+from dwcp_jupyter.registry.policy_store import policy_for, protected_aliases
 from dwcp_jupyter.registry.targets import ProtectedAlias, entering
 from dwcp_jupyter.registry.values import ModelVersion
-from dwcp_jupyter.store import Transaction, remembering, schema
+from dwcp_jupyter.store import Transaction, schema
 
 __all__ = ["check_carrier", "check_distinct", "is_protected", "refuse_loss", "remove_alias", "set_alias"]
 
 _LATEST = "latest"
-_POLICIES = schema.policies.c
-_GUARDED = (
-    select(_POLICIES.stage)
-    .where((_POLICIES.model == bindparam("wanted")) | (_POLICIES.model == EVERY_MODEL))
-    .where(_POLICIES.stage.startswith("@"))
-    .order_by(_POLICIES.stage)
-)
 _POINT = (
     update(schema.aliases)
     .where((schema.aliases.c.model_id == bindparam("of_model")) & (schema.aliases.c.alias == bindparam("named")))
@@ -58,8 +51,7 @@ def check_distinct(connection: Connection, version: ModelVersion, alias: str) ->
             f"'{alias}' cannot be an alias: it would still mean '{version.reference}' once there is a later version. "
             f"The highest version is what the name alone means: '{name}'."
         )
-    guarded = [row[0][1:] for row in remembering.rows_of(connection, _GUARDED, {"wanted": name}, table=schema.policies)]
-    guarded = [other for other in guarded if is_protected(connection, name, other)]
+    guarded = protected_aliases(connection, name)
     for other in (*guarded, *resolution.aliases_of(connection, version.model_id)):
         if other != alias and folded(other) == folded(alias):
             whose = "which a policy protects" if other in guarded else f"an alias of '{name}'"

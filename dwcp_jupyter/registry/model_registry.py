@@ -133,9 +133,10 @@ class ModelRegistry(GuardedStages, AliasCalls, TrashCalls, ComparisonCalls):
                 call=f"registry.register_model(metadata, artifact_path='{artifact_path}', trust='{{sha256}}')",
                 on_trust=trusting.recorder(self._stores, plan.name, actor=self._actor),
             )
-            reference = None if reference_data is None else _reference(reference_data, package)
-            if package is not None and plan.metadata.framework is not None:
-                _check_framework(plan.metadata.framework, package)
+            info = None if package is None else flavors.read_package(package)
+            reference = None if reference_data is None else _reference(reference_data, info)
+            if info is not None and plan.metadata.framework is not None:
+                _check_framework(plan.metadata.framework, info)
             kept = registration.keep(self._stores, package, code=plan.metadata.code, reference=reference)
         if plan.stage is Stage.DEVELOPMENT:
             return registration.commit(self._stores, plan, kept, actor=self._actor, new_id=self._new_id)
@@ -291,18 +292,17 @@ class ModelRegistry(GuardedStages, AliasCalls, TrashCalls, ComparisonCalls):
         return True if found is None else found
 
 
-def _reference(data: Any, package: Path | None) -> Any:
+def _reference(data: Any, info: flavors.PackageInfo | None) -> Any:
     """Return reference data as they are kept; columns without names take those of the package's inputs."""
     from dwcp_jupyter.flavors.reference import to_reference
 
-    return to_reference(data, None if package is None else flavors.read_package(package).signature)
+    return to_reference(data, None if info is None else info.signature)
 
 
-def _check_framework(said: flavors.Framework | str, package: Path) -> None:
+def _check_framework(said: flavors.Framework | str, info: flavors.PackageInfo) -> None:
     """Raise where a model is not of the framework that its metadata say."""
-    found = flavors.read_package(package).framework
-    if flavors.Framework(str(said)) is not found:
+    if flavors.Framework(str(said)) is not info.framework:
         raise FlavorError(
-            f"The metadata say framework='{said}', and the model is one of {found}. Leave framework out: the model "
-            "says it."
+            f"The metadata say framework='{said}', and the model is one of {info.framework}. Leave framework out: the "
+            "model says it."
         )

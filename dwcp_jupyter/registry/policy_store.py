@@ -20,7 +20,7 @@ from dwcp_jupyter.registry.stages import Stage
 from dwcp_jupyter.registry.targets import ProtectedAlias, Target
 from dwcp_jupyter.store import Transaction, remembering, schema
 
-__all__ = ["EVERY_MODEL", "policy_for", "remove_policy", "set_policy"]
+__all__ = ["EVERY_MODEL", "policy_for", "protected_aliases", "remove_policy", "set_policy"]
 
 EVERY_MODEL = "*"
 """What stands for a model's name in the policy for all."""
@@ -36,6 +36,13 @@ def policy_for(connection: Connection, model: str, target: Target) -> StagePolic
     reviewer for production and for a protected alias, nothing elsewhere.
     """
     return _merged(model, target, _bodies(connection, target, model))
+
+
+def protected_aliases(connection: Connection, model: str) -> list[str]:
+    """Return the aliases of a model of which a policy asks something, in order."""
+    found = remembering.rows_of(connection, _ALIASES_OF_MODEL, {"wanted": model}, table=schema.policies)
+    targets = dict.fromkeys(ProtectedAlias(target) for (target,) in found)
+    return [target.alias for target in targets if policy_for(connection, model, target).asks_something]
 
 
 def set_policy(tx: Transaction, model: str, target: Target, policy: StagePolicy) -> None:
@@ -77,7 +84,9 @@ def remove_policy(tx: Transaction, model: str, target: Target) -> None:
 
 _POLICIES = schema.policies.c
 _OF_TARGET = select(_POLICIES.model, _POLICIES.body).where(_POLICIES.stage == bindparam("target"))
-_OF_MODEL = _OF_TARGET.where((_POLICIES.model == bindparam("wanted")) | (_POLICIES.model == EVERY_MODEL))
+_COUNTS = (_POLICIES.model == bindparam("wanted")) | (_POLICIES.model == EVERY_MODEL)
+_OF_MODEL = _OF_TARGET.where(_COUNTS)
+_ALIASES_OF_MODEL = select(_POLICIES.stage).where(_COUNTS, _POLICIES.stage.startswith("@")).order_by(_POLICIES.stage)
 
 
 def _bodies(connection: Connection, target: Target, model: str | None = None) -> Bodies:

@@ -132,7 +132,7 @@ class LeasedConnections:
                 with interrupting.held():
                     self._leave()
 
-    def _enter(self, *, until: Callable[[float], bool] | None = None, patience_s: float | None = None) -> bool:
+    def _enter(self, *, until: Callable[[float], bool] | None, patience_s: float | None) -> bool:
         if self._is_orphan:
             raise WorkspaceError(
                 f"Process {os.getpid()} was forked in the middle of a call to the metadata '{self._url.database}', "
